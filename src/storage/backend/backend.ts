@@ -1,0 +1,47 @@
+/** Owns what a backend is: objects by path (`<tenant>/<block-uuid>/<name>`), on a local disk or in S3. */
+
+export interface BackendReader {
+  /** The whole object; throws `ObjectNotFound`. */
+  get(path: string): Promise<Uint8Array>
+  /** Exactly `length` bytes from `offset`; throws `ObjectNotFound`, or `BackendError` when the object is shorter. */
+  getRange(path: string, offset: number, length: number): Promise<Uint8Array>
+}
+
+export interface Listing {
+  /** Names directly under the prefix that have something below them, without slashes. */
+  folders: string[]
+  /** Names of objects directly under the prefix. */
+  objects: string[]
+}
+
+export interface Backend extends BackendReader {
+  readonly kind: 'local' | 's3'
+  put(path: string, body: Uint8Array): Promise<void>
+  /** Uploads a file; atomically visible under `path` afterwards. */
+  putFile(path: string, file: string): Promise<void>
+  /** Direct children of `prefix` ('' = tenants); an absent prefix is empty, not an error. */
+  list(prefix: string): Promise<Listing>
+  /** Deletes one object; absent is fine. */
+  delete(path: string): Promise<void>
+  /** Deletes every object of a block, meta.json first. */
+  deleteBlock(tenant: string, blockId: string): Promise<void>
+  close(): Promise<void>
+}
+
+export class BackendError extends Error {
+  readonly code: string = 'BACKEND'
+  constructor(
+    message: string,
+    /** True when trying again later may work. */
+    readonly retryable: boolean,
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+  }
+}
+export class ObjectNotFound extends BackendError {
+  override readonly code = 'OBJECT_NOT_FOUND'
+  constructor(path: string) {
+    super(`object not found: ${path}`, false)
+  }
+}

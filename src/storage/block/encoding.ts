@@ -1,0 +1,67 @@
+/** Owns what a block encoding is: how a block is written from row groups and opened as a column source, and its meta.json. */
+import type { BackendReader } from '../backend/backend.js'
+import type { ColumnSource, RowGroup } from '../../otlp/columns.js'
+
+/**
+ * Tempo's meta.json (tempodb/backend/block_meta.go), with the fields both systems read. Times are RFC 3339; `size` is the
+ * bytes of the data object; counts are plain numbers. `replicationFactor: 1` or Tempo's metrics ignore the block.
+ */
+export interface BlockMeta {
+  format: string // "blockpack1", "vParquet4", ...
+  blockID: string
+  tenantID: string
+  startTime: string
+  endTime: string
+  totalObjects: number // traces
+  totalSpans?: number
+  size: number
+  compactionLevel: number
+  indexPageSize: number
+  totalRecords: number // row groups
+  bloomShards: number
+  footerSize: number
+  replicationFactor: number
+}
+
+/** Where a block's objects are written; the encoding writes data first and never meta.json (the caller does, last). */
+export interface BlockSink {
+  /** Opens one object of the block for sequential writing. */
+  create(name: string): Promise<ObjectWriter>
+}
+export interface ObjectWriter {
+  write(bytes: Uint8Array): Promise<void>
+  /** Makes the object whole (and durable when the sink is configured so). */
+  close(): Promise<void>
+}
+
+export interface WriteRequest {
+  blockId: string
+  tenant: string
+  compactionLevel: number
+  /** Row groups sorted by trace id over the whole sequence; one trace is in one group only. */
+  groups: AsyncIterable<RowGroup> | Iterable<RowGroup>
+  sink: BlockSink
+  /** Called now and then, so that a long build can report progress. */
+  onProgress?: (spans: number) => void
+}
+
+export interface BlockEncoding {
+  readonly version: string
+  /** Writes all objects but meta.json and returns it. Throws when the input is empty. */
+  write(request: WriteRequest): Promise<BlockMeta>
+  /** Opens a block; reads its footer. Throws `CorruptBlock` naming block, section and offset. */
+  open(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource>
+}
+
+/** A block that cannot be trusted: the message names the block, the section and the byte offset. */
+export class CorruptBlock extends Error {
+  readonly code = 'CORRUPT_BLOCK'
+  constructor(
+    readonly blockId: string,
+    readonly section: string,
+    readonly offset: number,
+    detail: string,
+  ) {
+    super(`block ${blockId}: ${section} at byte ${offset}: ${detail}`)
+  }
+}
