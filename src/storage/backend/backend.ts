@@ -21,11 +21,22 @@ export interface Backend extends BackendReader {
   putFile(path: string, file: string): Promise<void>
   /** Direct children of `prefix` ('' = tenants); an absent prefix is empty, not an error. */
   list(prefix: string): Promise<Listing>
+  /**
+   * Every block folder of a tenant with the names of its objects, in one flat listing: a poll must see which blocks
+   * lost their meta.json to a compaction, and a listing a block would cost a request a block.
+   */
+  listBlocks(tenant: string): Promise<Map<string, string[]>>
   /** Deletes one object; absent is fine. */
   delete(path: string): Promise<void>
   /** Deletes every object of a block, meta.json first. */
   deleteBlock(tenant: string, blockId: string): Promise<void>
   close(): Promise<void>
+}
+
+/** What `openBackend` gives: a backend that can say at startup whether it will work. */
+export interface OpenBackend extends Backend {
+  /** Folder writable, bucket there and listable: throws `BackendError` with a sentence for the operator. */
+  ensureReady(): Promise<void>
 }
 
 export class BackendError extends Error {
