@@ -1,0 +1,178 @@
+/** Owns YAML as a tree in which each key and value knows its file, line and column, and the merging of such trees. The one door to yaml. */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml'
+import { ConfigError } from './error.js'
+
+/** "single.yaml:12:3", or the flag that set it. */
+export type Place = string
+
+export type Tree = MapTree | ListTree | ScalarTree
+export interface MapTree {
+  readonly kind: 'map'
+  readonly place: Place
+  readonly entries: ReadonlyMap<string, Entry>
+}
+export interface Entry {
+  readonly keyPlace: Place
+  readonly value: Tree
+}
+export interface ListTree {
+  readonly kind: 'list'
+  readonly place: Place
+  readonly items: readonly Tree[]
+}
+export interface ScalarTree {
+  readonly kind: 'scalar'
+  readonly place: Place
+  readonly value: string | number | boolean | null
+  /** As it was written: a text setting takes `0123` as it is. */
+  readonly source: string
+}
+
+const MAX_FILE_CHARACTERS = 1 << 20
+/** Anchors can multiply: a few lines can stand for millions of nodes. */
+const MAX_NODES = 100_000
+const MAX_DEPTH = 64
+
+export function emptyTree(place: Place): MapTree {
+  return { kind: 'map', place, entries: new Map() }
+}
+
+/** Reads one file's text; throws `ConfigError` with file:line:column. */
+export function parseTree(file: string, content: string): MapTree {
+  if (content.length > MAX_FILE_CHARACTERS) {
+    const size = `${content.length} characters, at most ${MAX_FILE_CHARACTERS} are read`
+    throw new ConfigError([`${file} is no configuration: it has ${size}`])
+  }
+  const lines = new LineCounter()
+  const document = parseDocument(content, { lineCounter: lines, prettyErrors: false })
+  const placeOf = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset)
+    return `${file}:${line}:${col}`
+  }
+  if (document.errors.length > 0) {
+    const problems = document.errors.map((error) => {
+      return `${placeOf(error.pos[0])}: not valid YAML: ${error.message.split('\n')[0] ?? ''}`
+    })
+    throw new ConfigError(problems)
+  }
+  const reader = new Reader(document, placeOf)
+  if (document.contents === null) return emptyTree(`${file}:1:1`)
+  const tree = reader.read(document.contents, 0)
+  if (tree.kind === 'scalar' && tree.value === null) return emptyTree(tree.place)
+  if (tree.kind !== 'map') throw new ConfigError([`${tree.place}: must be a section of keys`])
+  return tree
+}
+
+class Reader {
+  private nodes = 0
+
+  constructor(
+    private readonly document: Document.Parsed,
+    private readonly placeOf: (offset: number) => Place,
+  ) {}
+
+  read(node: unknown, depth: number): Tree {
+    const place = this.placeOf(offsetOf(node))
+    if (++this.nodes > MAX_NODES || depth > MAX_DEPTH) {
+      throw new ConfigError([
+        `${place}: too large: at most ${MAX_NODES} nodes and ${MAX_DEPTH} levels are read`,
+      ])
+    }
+    if (isAlias(node)) {
+      const target = node.resolve(this.document)
+      if (target === undefined) throw new ConfigError([`${place}: unknown alias *${node.source}`])
+      return this.read(target, depth + 1)
+    }
+    if (isMap(node)) return this.readMap(node.items, place, depth)
+    if (isSeq(node)) {
+      const items = node.items.map((item) => this.read(item, depth + 1))
+      return { kind: 'list', place, items }
+    }
+    return readScalar(node, place)
+  }
+
+  private readMap(
+    pairs: readonly { key: unknown; value: unknown }[],
+    place: Place,
+    depth: number,
+  ): MapTree {
+    const entries = new Map<string, Entry>()
+    const merged: MapTree[] = []
+    for (const { key, value } of pairs) {
+      const keyPlace = this.placeOf(offsetOf(key))
+      if (!isScalar(key)) throw new ConfigError([`${keyPlace}: a key must be a plain word`])
+      const name = String(key.value)
+      const tree: Tree =
+        value === null
+          ? { kind: 'scalar', place: keyPlace, value: null, source: '' }
+          : this.read(value, depth + 1)
+      if (name === '<<') merged.push(...mapsOf(tree))
+      else entries.set(name, { keyPlace, value: tree })
+    }
+    // "<<: *anchor" gives what is not written here itself; of several, the first wins.
+    for (const map of merged) {
+      for (const [name, entry] of map.entries) if (!entries.has(name)) entries.set(name, entry)
+    }
+    return { kind: 'map', place, entries }
+  }
+}
+
+function mapsOf(tree: Tree): MapTree[] {
+  if (tree.kind === 'map') return [tree]
+  if (tree.kind === 'list') return tree.items.flatMap(mapsOf)
+  throw new ConfigError([`${tree.place}: << must name a section by its alias`])
+}
+
+function offsetOf(node: unknown): number {
+  const range = (node as { range?: readonly number[] | null } | null)?.range
+  return range?.[0] ?? 0
+}
+
+function readScalar(node: unknown, place: Place): ScalarTree {
+  const value = isScalar(node) ? node.value : null
+  const source = isScalar(node) && typeof node.source === 'string' ? node.source : ''
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null) {
+    return { kind: 'scalar', place, value, source }
+  }
+  const text = typeof value === 'string' ? value : source
+  return { kind: 'scalar', place, value: text, source: text }
+}
+
+/** A setting given by a flag, as a tree that can be merged over the files. */
+export function flagTree(path: readonly string[], written: string, place: Place): MapTree {
+  let tree: Tree = { kind: 'scalar', place, value: flagValue(written), source: written }
+  for (const key of [...path].reverse()) {
+    tree = { kind: 'map', place, entries: new Map([[key, { keyPlace: place, value: tree }]]) }
+  }
+  return tree as MapTree
+}
+
+function flagValue(written: string): string | number | boolean {
+  if (written === 'true' || written === 'false') return written === 'true'
+  return /^-?\d+(\.\d+)?$/.test(written) ? Number(written) : written
+}
+
+/** `over` wins key by key; a null in it takes the key away, so that the default holds again. */
+export function mergeTrees(base: MapTree, over: MapTree): MapTree {
+  const entries = new Map(base.entries)
+  for (const [key, entry] of over.entries) {
+    const before = entries.get(key)
+    const { value } = entry
+    if (before && value.kind === 'scalar' && value.value === null) entries.delete(key)
+    else if (before?.value.kind === 'map' && value.kind === 'map') {
+      entries.set(key, { keyPlace: entry.keyPlace, value: mergeTrees(before.value, value) })
+    } else entries.set(key, entry)
+  }
+  return { kind: 'map', place: over.place, entries }
+}
+
+/** The tree at a path, or the last one on the way there. */
+export function nearestTree(tree: Tree, path: readonly string[]): Tree {
+  let at = tree
+  for (const key of path) {
+    const next = at.kind === 'map' ? at.entries.get(key) : undefined
+    if (!next) return at
+    at = next.value
+  }
+  return at
+}

@@ -1,0 +1,76 @@
+/** Owns the shape of the configuration after defaults: what the actors are given, frozen. Units are in the names. */
+import type { LogFormat, LogLevel } from '../lib/log.js'
+
+export interface Config {
+  target: 'all'
+  server: {
+    http_listen_address: string
+    http_listen_port: number
+    log_level: LogLevel
+    log_format: LogFormat | 'auto'
+  }
+  multitenancy_enabled: boolean
+  distributor: {
+    receivers: { otlp: { grpc?: { endpoint: string }; http?: { endpoint: string } } }
+    max_attribute_bytes: number
+    retry_after_on_resource_exhausted_ms: number
+    max_recv_msg_size_bytes: number
+  }
+  live_store: {
+    wal_path: string
+    max_trace_idle_ms: number
+    max_block_duration_ms: number
+    max_block_bytes: number
+    complete_block_timeout_ms: number
+    complete_block_concurrency: number
+    flush_check_period_ms: number
+    flush_op_timeout_ms: number
+  }
+  querier: { query_timeout_ms: number; max_concurrent_queries: number }
+  query_frontend: {
+    default_result_limit: number
+    max_result_limit: number
+    default_spans_per_span_set: number
+    max_spans_per_span_set: number
+    max_search_duration_ms: number
+    max_metrics_duration_ms: number
+    max_query_expression_size_bytes: number
+    query_end_cutoff_ms: number
+    max_retries: number
+    api_timeout_ms: number
+  }
+  storage: {
+    backend: 'local' | 's3'
+    local_path: string
+    s3: {
+      bucket: string
+      endpoint: string
+      region: string
+      prefix: string
+      access_key: string
+      secret_key: string
+      insecure: boolean
+      forcepathstyle: boolean
+    }
+    blocklist_poll_ms: number
+    block_version: string
+  }
+  overrides: { max_bytes_per_trace: number; max_bytes_per_tag_values_query: number }
+  /** Our own keys. */
+  actors: {
+    chaos: boolean
+    wal_sync: 'committed' | 'flushed'
+    bus: { partitions: number; ring_bytes: number; ingress_bytes: number }
+    head_bytes: number // shared memory of all live heads together
+    max_head_idle_ms: number
+    supervisor: {
+      intensity: number
+      period_ms: number
+      backoff_min_ms: number
+      backoff_max_ms: number
+      heartbeat_timeout_ms: number
+      drain_timeout_ms: number
+    }
+    ack_timeout_ms: number
+  }
+}
