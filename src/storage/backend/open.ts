@@ -1,7 +1,7 @@
 /** Owns the choice of backend: the S3 client (12 MiB and 0.2 s a thread) is loaded only where it is used. */
 import type { Config } from '../../config.js'
 import type { Log } from '../../lib/log.js'
-import type { Clock } from '../../lib/time.js'
+import { systemClock, type Clock } from '../../lib/time.js'
 import type { OpenBackend } from './backend.js'
 import { LocalBackend } from './local.js'
 
@@ -20,4 +20,12 @@ export async function openBackend(
   if (storage.backend === 'local') return new LocalBackend(storage.local_path, options)
   const { S3Backend } = await import('./s3.js')
   return new S3Backend(storage.s3, options)
+}
+
+/** A folder of blocks that is not the configured backend: the livestore's own. */
+export function openLocal(
+  root: string,
+  options: { log: Log; clock?: Clock; sync?: boolean },
+): Promise<OpenBackend> {
+  return Promise.resolve(new LocalBackend(root, { clock: systemClock, ...options }))
 }

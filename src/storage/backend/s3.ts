@@ -58,6 +58,8 @@ export class S3Backend implements OpenBackend {
   private readonly place: S3Place
   private readonly root: string
   private readonly bucket: string
+  /** Of the requests under way. */
+  private readonly deadlines = new Set<AbortController>()
   private readonly closed = new AbortController()
 
   constructor(
@@ -175,6 +177,7 @@ export class S3Backend implements OpenBackend {
 
   close(): Promise<void> {
     this.closed.abort()
+    for (const deadline of this.deadlines) deadline.abort()
     this.client.destroy()
     return Promise.resolve()
   }
@@ -201,8 +204,7 @@ export class S3Backend implements OpenBackend {
       min_delay_ms: BODY_RETRY_MIN_MS,
       max_delay_ms: BODY_RETRY_MAX_MS,
       attempts: BODY_ATTEMPTS,
-      retryable: (error) => error instanceof BodyBroken,
-      signal: this.closed.signal,
+      retryable: (error) => error instanceof BodyBroken && !this.isClosed(),
     })
   }
 
@@ -301,10 +303,9 @@ export class S3Backend implements OpenBackend {
     if (this.isClosed()) throw new BackendError(`${what}: the backend is closed`, false)
     const deadline = new AbortController()
     const answered = new AbortController()
-    const stop = () => deadline.abort()
-    this.closed.signal.addEventListener('abort', stop)
+    this.deadlines.add(deadline)
     const timeout_ms = this.options.operation_timeout_ms ?? OPERATION_TIMEOUT_MS
-    void this.options.clock.sleep(timeout_ms, answered.signal).then(stop)
+    void this.options.clock.sleep(timeout_ms, answered.signal).then(() => deadline.abort())
     try {
       return await request(deadline.signal)
     } catch (error) {
@@ -314,7 +315,7 @@ export class S3Backend implements OpenBackend {
       throw s3Failure(what, path, this.place, error)
     } finally {
       answered.abort()
-      this.closed.signal.removeEventListener('abort', stop)
+      this.deadlines.delete(deadline)
     }
   }
 }
@@ -397,6 +398,8 @@ function clientConfig(
   region: string,
   options: S3Options,
 ): S3ClientConfig {
+  // A notice to developers about the SDK's own future, which would stand in every operator's log.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
   const isAws = endpoint === undefined || /\.amazonaws\.com/.test(endpoint)
   const config: S3ClientConfig = {
     region,
@@ -406,6 +409,8 @@ function clientConfig(
     // Stores that are not AWS refuse the newer checksum headers; bodies are covered by the signature.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    // With "Expect: 100-continue" the SDK opens a new connection for each large body.
+    expectContinueHeader: false,
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
       httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },

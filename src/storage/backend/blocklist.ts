@@ -1,0 +1,179 @@
+/** Owns the list of blocks that the backend has: found by listing, each meta.json read once, bad ones told and passed over. */
+import { mapBounded } from '../../lib/concurrency.js'
+import { errorText, type Log } from '../../lib/log.js'
+import { CorruptBlock, type BlockMeta } from '../block/encoding.js'
+import { META_OBJECT, objectPath, parseMeta } from '../block/meta.js'
+import { BackendError, ObjectNotFound, type Backend } from './backend.js'
+
+const TENANT_CONCURRENCY = 4
+const META_CONCURRENCY = 16
+const COMPACTED_META_OBJECT = 'meta.compacted.json'
+const NOCOMPACT_OBJECT = 'nocompact.flg'
+const BLOCK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+export interface TenantBlocks {
+  /** By block id, in the order of the ids. */
+  readonly metas: ReadonlyMap<string, BlockMeta>
+  /** Blocks with `nocompact.flg`: someone holds them still, compaction must pass them over. */
+  readonly nocompact: ReadonlySet<string>
+  /** Blocks that compaction replaced (`meta.compacted.json`): not to be read, to be deleted later. */
+  readonly compacted: ReadonlySet<string>
+}
+
+export interface Blocklist {
+  readonly tenants: ReadonlyMap<string, TenantBlocks>
+  /** meta.json files that cannot be used, by `<tenant>/<block>`, and why. */
+  readonly rejected: ReadonlyMap<string, string>
+  /** What this poll could not read; the tenant's list or the block is as it was before. */
+  readonly failures: readonly BackendError[]
+  /** How many meta.json files this poll read. */
+  readonly metasRead: number
+}
+
+export const emptyBlocklist: Blocklist = {
+  tenants: new Map(),
+  rejected: new Map(),
+  failures: [],
+  metasRead: 0,
+}
+
+export interface PollOptions {
+  log: Log
+  tenant_concurrency?: number
+  meta_concurrency?: number
+}
+
+/**
+ * The blocks of all tenants now. What did not change is the same object as in `previous`: a tenant's `TenantBlocks`, and
+ * each meta. A tenant that cannot be listed keeps its blocks, since a hiccup must not hide data; throws only when the
+ * tenants themselves cannot be listed.
+ */
+export async function pollBlocklist(
+  backend: Backend,
+  previous: Blocklist,
+  options: PollOptions,
+): Promise<Blocklist> {
+  const poll = new Poll(backend, previous, options)
+  const { folders } = await backend.list('')
+  const concurrency = options.tenant_concurrency ?? TENANT_CONCURRENCY
+  const found = await mapBounded(folders, concurrency, (tenant) => poll.tenant(tenant))
+  const tenants = new Map<string, TenantBlocks>()
+  for (const [i, tenant] of folders.entries()) {
+    const blocks = found[i]
+    if (blocks) tenants.set(tenant, blocks)
+  }
+  const { rejected, failures, metasRead } = poll
+  return { tenants, rejected, failures, metasRead }
+}
+
+/** The metas alone, in the shape in which they are sent between threads. */
+export function metasByTenant(list: Blocklist): Readonly<Record<string, readonly BlockMeta[]>> {
+  const tenants = [...list.tenants].map(([tenant, { metas }]) => [tenant, [...metas.values()]])
+  // fromEntries defines own properties: a tenant may be called `__proto__`.
+  return Object.fromEntries(tenants) as Record<string, BlockMeta[]>
+}
+
+class Poll {
+  readonly rejected = new Map<string, string>()
+  readonly failures: BackendError[] = []
+  metasRead = 0
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly previous: Blocklist,
+    private readonly options: PollOptions,
+  ) {}
+
+  /** Undefined when the folder holds no block: it may not be a tenant at all. */
+  async tenant(tenant: string): Promise<TenantBlocks | undefined> {
+    const before = this.previous.tenants.get(tenant)
+    let listed: Map<string, string[]>
+    try {
+      listed = await this.backend.listBlocks(tenant)
+    } catch (error) {
+      this.fail(error, { tenant })
+      return before
+    }
+    const live: string[] = []
+    const nocompact = new Set<string>()
+    const compacted = new Set<string>()
+    for (const [block, objects] of listed) {
+      if (!BLOCK_ID.test(block)) continue
+      // Both are there for a moment when a block is marked: it is already replaced.
+      if (objects.includes(COMPACTED_META_OBJECT)) compacted.add(block)
+      else if (objects.includes(META_OBJECT)) {
+        live.push(block)
+        if (objects.includes(NOCOMPACT_OBJECT)) nocompact.add(block)
+      }
+    }
+    const metas = await this.metas(tenant, live.sort(), before)
+    if (metas.size === 0 && compacted.size === 0) return undefined
+    const now = { metas, nocompact, compacted }
+    return before && isSame(before, now) ? before : now
+  }
+
+  private async metas(
+    tenant: string,
+    blocks: readonly string[],
+    before: TenantBlocks | undefined,
+  ): Promise<Map<string, BlockMeta>> {
+    const concurrency = this.options.meta_concurrency ?? META_CONCURRENCY
+    const read = await mapBounded(
+      blocks,
+      concurrency,
+      async (block) => before?.metas.get(block) ?? (await this.meta(tenant, block)),
+    )
+    const metas = new Map<string, BlockMeta>()
+    for (const [i, block] of blocks.entries()) {
+      const meta = read[i]
+      if (meta) metas.set(block, meta)
+    }
+    return metas
+  }
+
+  private async meta(tenant: string, block: string): Promise<BlockMeta | undefined> {
+    try {
+      const bytes = await this.backend.get(objectPath(tenant, block, META_OBJECT))
+      this.metasRead++
+      const meta = parseMeta(bytes, block)
+      if (meta.tenantID === tenant) return meta
+      this.reject(tenant, block, `its tenantID is ${JSON.stringify(meta.tenantID)}`)
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return undefined // deleted since it was listed
+      if (error instanceof CorruptBlock) this.reject(tenant, block, error.message)
+      else this.fail(error, { tenant, block })
+    }
+    return undefined
+  }
+
+  /** A bad meta.json stays bad: it is told once, and read again only so that a repaired one is seen. */
+  private reject(tenant: string, block: string, why: string): void {
+    const key = `${tenant}/${block}`
+    this.rejected.set(key, why)
+    if (this.previous.rejected.get(key) === why) return
+    this.options.log.warn('a block is left out: its meta.json cannot be used', {
+      tenant,
+      block,
+      reason: why,
+    })
+  }
+
+  private fail(error: unknown, fields: { tenant: string; block?: string }): void {
+    if (!(error instanceof BackendError)) throw error
+    this.failures.push(error)
+    this.options.log.warn('blocks could not be listed; the last list is kept', {
+      ...fields,
+      error: errorText(error),
+    })
+  }
+}
+
+function isSame(a: TenantBlocks, b: TenantBlocks): boolean {
+  if (a.metas.size !== b.metas.size) return false
+  for (const [block, meta] of a.metas) if (b.metas.get(block) !== meta) return false
+  return isSameSet(a.nocompact, b.nocompact) && isSameSet(a.compacted, b.compacted)
+}
+
+function isSameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  return a.size === b.size && [...a].every((value) => b.has(value))
+}
