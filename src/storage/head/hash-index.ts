@@ -69,7 +69,7 @@ export class HashIndex {
     while (this.count > rows) this.pairs[this.#log[--this.count - this.#committed]! * 2 + 1] = 0
   }
 
-  memory_bytes(): number {
+  get memory_bytes(): number {
     return this.pairs.byteLength + this.#log.byteLength
   }
 

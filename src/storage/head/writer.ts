@@ -231,7 +231,7 @@ export class HeadWriter {
   }
 
   /** Shared memory that the head takes. */
-  arena_bytes(): number {
+  get arena_bytes(): number {
     let chunks = 1
     for (const table of this.#tables) chunks += table.pageCount
     return chunks * CHUNK_BYTES
@@ -243,8 +243,8 @@ export class HeadWriter {
   }
 
   /** Private memory of the hash tables. */
-  memory_bytes(): number {
-    return this.#indexes().reduce((sum, index) => sum + index.memory_bytes(), 0)
+  get memory_bytes(): number {
+    return this.#indexes().reduce((sum, index) => sum + index.memory_bytes, 0)
   }
 
   #initialise(): void {
