@@ -339,18 +339,22 @@ function rowGroup(
     }
   }
   const counts = Object.fromEntries(LEVELS.map((l) => [l, tables[l].rows])) as Record<Level, number>
+  const typedParents: Parents = {
+    trace: Uint32Array.from(parents.trace),
+    resource: Uint32Array.from(parents.resource),
+    scope: Uint32Array.from(parents.scope),
+  }
+  const typedOffsets = {
+    event: Uint32Array.from(offsets.event),
+    link: Uint32Array.from(offsets.link),
+  }
   return {
     counts,
     traceIds,
     minStart_ns: least(held.map(({ span }) => span.start)),
     maxEnd_ns: greatest(held.map(({ span }) => span.end)),
-    parents: () =>
-      Promise.resolve({
-        trace: Uint32Array.from(parents.trace),
-        resource: Uint32Array.from(parents.resource),
-        scope: Uint32Array.from(parents.scope),
-      }),
-    offsets: (level) => Promise.resolve(Uint32Array.from(offsets[level])),
+    parents: () => Promise.resolve(typedParents),
+    offsets: (level) => Promise.resolve(typedOffsets[level]),
     attributes: (level) =>
       Promise.resolve([...attributes.values()].map((a) => a.key).filter((k) => k.level === level)),
     attribute: (k) => Promise.resolve(attributes.get(`${k.level} ${k.type} ${k.key}`)?.column),
