@@ -130,6 +130,7 @@ export class Child {
   #readyAt_ms = 0
   #lastProgress = 0
   #silent_ms = 0
+  #hasBeaten = false
   #backoff = new AbortController()
 
   constructor(
@@ -180,12 +181,11 @@ export class Child {
       const incarnation = this.#live
       this.#enter('stopping')
       incarnation.thread.post({ type: 'stop' })
-      this.#after(incarnation, this.policy.drain_timeout_ms, () =>
-        this.#terminate(incarnation, {
-          kind: 'drain_timeout',
-          timeout_ms: this.policy.drain_timeout_ms,
-        }),
-      )
+      const timeout_ms = this.policy.drain_timeout_ms
+      this.#after(incarnation, timeout_ms, () => {
+        if (incarnation.saidStopped) return
+        this.#terminate(incarnation, { kind: 'drain_timeout', timeout_ms })
+      })
     }
     await this.#gone()
   }
@@ -208,12 +208,20 @@ export class Child {
     return this.#live !== undefined
   }
 
-  /** Looks at the progress word. `elapsed_ms` is capped by the caller, so that a process that slept accuses nobody. */
-  checkHeartbeat(elapsed_ms: number): void {
+  /**
+   * Looks at the progress word, a tick of the watch later. A thread that has not beaten yet is loading its modules,
+   * which is long on a busy machine: its start timeout judges it, or a slow start would be killed and started anew for ever.
+   */
+  checkHeartbeat(tick_ms: number): void {
     const incarnation = this.#live
     if (!incarnation || (this.#state !== 'ready' && this.#state !== 'starting')) return
     const progress = this.#vitals.progress()
-    this.#silent_ms = progress === this.#lastProgress ? this.#silent_ms + elapsed_ms : 0
+    if (progress !== this.#lastProgress) {
+      this.#hasBeaten = true
+      this.#silent_ms = 0
+    } else if (this.#hasBeaten) {
+      this.#silent_ms += tick_ms
+    }
     this.#lastProgress = progress
     if (this.#silent_ms < this.policy.heartbeat_timeout_ms || incarnation.verdict) return
     this.#terminate(incarnation, { kind: 'hung', silent_ms: this.#silent_ms })
@@ -240,6 +248,7 @@ export class Child {
   #spawn(): void {
     this.#generation++
     this.#silent_ms = 0
+    this.#hasBeaten = false
     this.#lastProgress = this.#vitals.progress()
     const { module, component, index, config, shared = {}, heap = {} } = this.spec
     const given = this.host.birth(this)
@@ -283,6 +292,7 @@ export class Child {
       case 'ready':
         if (this.#state !== 'starting' || this.#live !== incarnation || incarnation.verdict) return
         this.#readyAt_ms = this.host.clock.monotonic()
+        this.#hasBeaten = true
         this.#enter('ready')
         this.host.ready(this)
         break

@@ -182,6 +182,7 @@ export class Supervisor {
       this.#log.error('ordered stop took too long, ending the rest', { stop_timeout_ms })
       void this.kill()
     })
+    for (const child of this.#children) if (!child.hasThread) this.#retire(child)
     for (const stage of this.#stages()) {
       await Promise.all(stage.map((child) => child.stop()))
     }
@@ -276,6 +277,17 @@ export class Supervisor {
     for (const asker of this.#askersOf(child)) {
       asker.post({ type: 'down', target: child.name, actorId })
     }
+    if (this.#isStopping) this.#retire(child)
+  }
+
+  /** It will not come back: its askers fail at once instead of waiting for their deadlines, which would hold up their drain. */
+  #retire({ spec: { component } }: Child): void {
+    const left = this.#children.filter((c) => c.spec.component === component && c.hasThread)
+    const names = left.map((child) => child.name)
+    for (const asker of this.#children) {
+      if (!asker.hasThread || !asker.spec.asks?.includes(component)) continue
+      asker.post({ type: 'replicas', component, names })
+    }
   }
 
   #restarting(child: Child, delay_ms: number): void {
@@ -315,14 +327,10 @@ export class Supervisor {
   async #watchHeartbeats(): Promise<void> {
     const timeouts_ms = this.#children.map((child) => child.policy.heartbeat_timeout_ms)
     const interval_ms = Math.min(MAX_CHECK_INTERVAL_MS, Math.min(...timeouts_ms) / 4)
-    let last_ms = this.#clock.monotonic()
     while (!this.#watch.signal.aborted) {
       await this.#clock.sleep(interval_ms, this.#watch.signal)
-      const now_ms = this.#clock.monotonic()
-      // If this thread was late itself (a paused process), the children may have been as well.
-      const elapsed_ms = Math.min(now_ms - last_ms, 2 * interval_ms)
-      last_ms = now_ms
-      for (const child of this.#children) child.checkHeartbeat(elapsed_ms)
+      // Ticks are counted, not time: when this thread was late (a starved machine, a paused process), so were the others.
+      for (const child of this.#children) child.checkHeartbeat(interval_ms)
     }
   }
 

@@ -55,10 +55,8 @@ export class Switchboard {
   /** The replicas a component has from now on; asks to one that is gone fail. */
   setReplicas(component: string, names: readonly string[]): void {
     const lines = this.#components.get(component) ?? []
-    for (const gone of lines.filter((line) => !names.includes(line.name))) {
-      this.#lines.delete(gone.name)
-      gone.pipe?.close()
-    }
+    // What is still in flight to one that left may be answered yet: its port closes with its thread, not here.
+    for (const gone of lines) if (!names.includes(gone.name)) this.#lines.delete(gone.name)
     const next = names.map(
       (name) =>
         this.#lines.get(name) ?? { name, component, pipe: undefined, actorId: 0, waiting: 0 },

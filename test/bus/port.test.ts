@@ -336,6 +336,17 @@ describe('a target that restarts', () => {
   })
 })
 
+it('an ask in flight to a replica that leaves service can still be answered', async () => {
+  const { board, target } = wire(['echo-0', 'echo-1'])
+  let answer: (value: unknown) => void = () => undefined
+  target.asks.echo = () => new Promise((resolve) => (answer = resolve))
+  const asked = board.asker<EchoAsks>('echo-0').echo(1)
+  await clock.settle()
+  board.setReplicas('echo', ['echo-1'])
+  answer('late but here')
+  expect(await asked).toBe('late but here')
+})
+
 describe('bounds', () => {
   it('refuses an ask beyond the limit in flight, and takes the next when one is back', async () => {
     const { echo } = wire(['echo-0'], { max_in_flight: 2 })

@@ -340,6 +340,22 @@ describe('heartbeat', () => {
     expect(threads.all).toHaveLength(1)
   })
 
+  it('leaves a thread that loads its modules for long to the start timeout', async () => {
+    const { threads, supervisor, live, child } = world([
+      spec('only', { restart: { start_timeout_ms: 120_000 } }),
+    ])
+    threads.onSpawn = () => undefined
+    const started = supervisor.start()
+    const slow = threads.latest('only-0')
+    await live(100_000, [slow])
+    slow.progress()
+    slow.ready()
+    expect(await started).toBe(true)
+    expect(slow.isTerminated).toBe(false)
+    await live(32_000, [slow])
+    expect(child('only-0').exits[0]?.status.kind).toBe('hung')
+  })
+
   it('accuses nobody when the whole process slept', async () => {
     const clock = new FakeClock()
     let skipped_ms = 0
@@ -451,9 +467,10 @@ describe('stop', () => {
     await supervisor.start()
     threads.latest('middle-0').exit(1)
     expect(await supervisor.stop()).toBe(0)
+    await clock.settle()
+    expect(clock.sleeping).toBe(0)
     await clock.advance(MINUTE_MS)
     expect(threads.all).toHaveLength(3)
-    expect(clock.sleeping).toBe(0)
   })
 
   it('stops a start that is under way', async () => {
@@ -472,6 +489,30 @@ describe('stop', () => {
     await supervisor.stop()
     expect(events.some((e) => e.startsWith('restart') || e.startsWith('escalate'))).toBe(false)
     expect(child('sink-0').restarts).toBe(0)
+  })
+
+  it('tells the askers of a child that is gone for good, so that none waits for it', async () => {
+    const { threads, supervisor, clock } = world([
+      spec('target', { index: 0 }),
+      spec('target', { index: 1 }),
+      spec('other'),
+      spec('asker', { asks: ['target', 'other'] }),
+    ])
+    await supervisor.start()
+    threads.latest('other-0').exit(1)
+    for (const name of ['target-0', 'target-1']) threads.latest(name).onStop = () => undefined
+    const stopped = supervisor.stop()
+    await clock.settle()
+    threads.latest('target-1').stopInOrder()
+    await clock.settle()
+    threads.latest('target-0').stopInOrder()
+    expect(await stopped).toBe(0)
+    const news = threads.latest('asker-0').of('replicas')
+    expect(news.map(({ component, names }) => [component, names])).toEqual([
+      ['other', []],
+      ['target', ['target-0']],
+      ['target', []],
+    ])
   })
 
   it('stops once, however often it is told', async () => {
