@@ -255,3 +255,16 @@ it.each([1, 2, 3])('agrees with a model of many requests at once, seed %d', (see
   }
   expect(durable).toBeGreaterThan(150)
 })
+
+it('wakes the receiver when a part is routed, a request refused, but not for a closed one', () => {
+  const { receiver, marker } = makeTable()
+  const { words, word } = receiver.marked
+  const id = receiver.open(1)
+  marker.routed(id)
+  expect(Atomics.load(words, word)).toBe(1)
+  marker.refuse(id, 1)
+  expect(Atomics.load(words, word)).toBe(2)
+  receiver.close(id)
+  marker.routed(id)
+  expect(Atomics.load(words, word)).toBe(2)
+})

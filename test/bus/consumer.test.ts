@@ -189,6 +189,23 @@ describe('a lossy group', () => {
     expect(groupState(ring, 0).lapped).toBe(5)
   })
 
+  it('that skips a padding which was overwritten has been overrun, wherever the skip led', () => {
+    const ring = makeRing({ groups: LOSSY })
+    const consumer = makeConsumer(ring)
+    for (let n = 0; n < 7; n++) append(ring, n, 480)
+    append(ring, 7, 400)
+    consumer.poll()
+    append(ring, 8, 100) // padding at 4032, record at 4096
+    for (let n = 9; n < 16; n++) append(ring, n, 480)
+    expect(append(ring, 16, 288)).toBe(4032 + 4096 + 32) // over the first half of the padding
+    ring.dataWords[(4032 + at.LENGTH_FIELD) >> 2] = 32
+    ring.dataWords[(4032 + at.TYPE_FIELD) >> 2] = at.PADDING_TYPE
+    ring.dataWords[(4064 + at.LENGTH_FIELD) >> 2] = 32
+    ring.dataWords[(4064 + at.TYPE_FIELD) >> 2] = 1
+    expect(consumer.poll()).toBeUndefined()
+    expect(groupState(ring, 0).lapped).toBe(1)
+  })
+
   it('commits all that it has read, or nothing', () => {
     const ring = makeRing({ groups: BOTH })
     const consumer = makeConsumer(ring, 1)

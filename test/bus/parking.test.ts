@@ -126,9 +126,10 @@ describe('watch', () => {
 })
 
 describe('on a ring', () => {
-  it('a consumer wakes by an append, an appender by a commit', async () => {
+  it('a consumer wakes by an append, an appender by a commit, neither by its re-check', async () => {
     const ring = makeRing()
     const consumer = makeConsumer(ring)
+    const start = performance.now()
     const hasMore = consumer.wait({ timeout_ms: 5000 })
     await soon()
     for (let n = 0; n < 8; n++) append(ring, n, 480)
@@ -137,6 +138,7 @@ describe('on a ring', () => {
     await soon()
     consumer.commit(consumer.poll()!.end)
     expect(await hasSpace).toBe(true)
+    expect(performance.now() - start).toBeLessThan(RECHECK_MS / 2)
     expect(await consumer.wait({ timeout_ms: 1 })).toBe(false)
   })
 
@@ -145,8 +147,10 @@ describe('on a ring', () => {
     const old = makeConsumer(ring)
     const isDue = old.wait({ timeout_ms: 5000 })
     await soon()
+    const start = performance.now()
     makeConsumer(ring)
     expect(await isDue).toBe(true)
+    expect(performance.now() - start).toBeLessThan(RECHECK_MS / 2)
     expect(() => old.poll()).toThrow('fenced')
   })
 })
