@@ -47,7 +47,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const settings: FlagSetting[] = []
   for (let flag = reader.next(); flag; flag = reader.next()) {
     const setting = settingFlags.get(flagOf(flag.name))
-    if (FILE_FLAGS.includes(flag.name)) files.push(reader.value(flag))
+    if (FILE_FLAGS.includes(flag.name)) files.push(reader.fileName(flag))
     else if (SWITCHES.includes(flag.name)) {
       if (reader.isOn(flag)) on.add(flag.name)
     } else if (setting) {
@@ -89,10 +89,14 @@ class ArgumentReader {
   /** The flag's value, from "--flag=value" or the next argument. */
   value(flag: Flag): string {
     const value = flag.value ?? this.args[this.at++]
-    if (value === undefined || value === '') {
-      throw new ConfigError([`${flag.written} needs a value: ${flag.written}=VALUE`])
-    }
-    return value
+    if (value !== undefined) return value
+    throw new ConfigError([`${flag.written} needs a value: ${flag.written}=VALUE`])
+  }
+
+  fileName(flag: Flag): string {
+    const value = this.value(flag)
+    if (value !== '') return value
+    throw new ConfigError([`${flag.written} needs a file: ${flag.written}=FILE`])
   }
 
   isOn(flag: Flag): boolean {
