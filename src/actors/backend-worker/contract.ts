@@ -1,0 +1,28 @@
+/** Owns what others may ask of the backend-worker: which blocks the backend has. */
+import type { BlockMeta } from '../../storage/block/encoding.js'
+
+/** A frontend that has not asked for this long is forgotten; it must not answer from a list older than the half of it. */
+export const FRONTEND_FORGOTTEN_MS = 60_000
+
+export interface BlocklistQuery {
+  /** Who asks; the worker remembers which version each frontend holds. */
+  readonly frontend: string
+  /** The version the frontend holds now; 0 = none. */
+  readonly version: number
+}
+/** Nothing but the version when the frontend is up to date. */
+export interface BlocklistReply {
+  readonly version: number
+  /** All blocks of all tenants, when `version` differs from what was asked. */
+  readonly tenants?: Readonly<Record<string, readonly BlockMeta[]>>
+}
+
+export interface BackendWorkerAsks {
+  blocklist(query: BlocklistQuery): Promise<BlocklistReply>
+  /** A livestore has flushed a block: it is listed at once, ahead of the next poll. */
+  flushed(meta: BlockMeta): Promise<void>
+  /** Of these blocks, the ones that every live frontend lists: their local copies may go. */
+  listedEverywhere(
+    blocks: readonly { tenant: string; blockId: string }[],
+  ): Promise<readonly string[]>
+}

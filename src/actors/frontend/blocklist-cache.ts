@@ -1,0 +1,68 @@
+/**
+ * Owns the frontend's copy of the blocklist. It is refreshed every second by version; a frontend must not answer from
+ * a copy older than half of what the backend-worker waits before it forgets the frontend, or a block could be missed.
+ */
+import { errorText, type Log } from '../../lib/log.js'
+import type { Clock } from '../../lib/time.js'
+import { FRONTEND_FORGOTTEN_MS, type BackendWorkerAsks } from '../backend-worker/contract.js'
+import type { Asker } from '../../bus/actor.js'
+import type { Blocklist } from './read-set.js'
+
+const REFRESH_MS = 1000
+const STALE_MS = FRONTEND_FORGOTTEN_MS / 2
+const ASK_DEADLINE_MS = 5000
+
+export class BlocklistCache {
+  #tenants: Blocklist = {}
+  #version = 0
+  #refreshedAt_ms = -Infinity
+  #refreshing: Promise<void> | undefined
+  readonly #stopping = new AbortController()
+
+  constructor(
+    private readonly name: string,
+    private readonly worker: Asker<BackendWorkerAsks>,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {}
+
+  /** Fetches the first copy, then keeps it fresh until `stop`. */
+  async start(): Promise<void> {
+    await this.#refresh()
+    void this.#loop()
+  }
+
+  stop(): void {
+    this.#stopping.abort()
+  }
+
+  /** The blocklist, fresh enough to answer from. Rejects when the backend-worker cannot be reached in time. */
+  async current(): Promise<Blocklist> {
+    if (this.clock.monotonic() - this.#refreshedAt_ms > STALE_MS) await this.#refresh()
+    return this.#tenants
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      await this.clock.sleep(REFRESH_MS, this.#stopping.signal)
+      if (this.#stopping.signal.aborted) return
+      await this.#refresh().catch((error: unknown) =>
+        this.log.debug('blocklist not refreshed', { error: errorText(error) }),
+      )
+    }
+  }
+
+  #refresh(): Promise<void> {
+    this.#refreshing ??= this.#ask().finally(() => (this.#refreshing = undefined))
+    return this.#refreshing
+  }
+
+  async #ask(): Promise<void> {
+    const askedAt_ms = this.clock.monotonic()
+    const query = { frontend: this.name, version: this.#version }
+    const reply = await this.worker.blocklist(query, { deadline_ms: ASK_DEADLINE_MS })
+    if (reply.tenants) this.#tenants = reply.tenants
+    this.#version = reply.version
+    this.#refreshedAt_ms = askedAt_ms
+  }
+}

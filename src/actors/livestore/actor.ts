@@ -1,0 +1,258 @@
+/**
+ * The livestore owns partitions of `traces`: WAL, live heads, blocks, and the flush queue. An acknowledged span is in its
+ * WAL until the block that holds it is complete on local disk, and on local disk until the backend lists the block.
+ */
+import { AckMarker } from '../../bus/acks.js'
+import type { Actor, Context } from '../../bus/actor.js'
+import { Consumer } from '../../bus/consumer.js'
+import { assignGroup } from '../../bus/group.js'
+import { Ring } from '../../bus/ring.js'
+import type { Config } from '../../config.js'
+import { errorText } from '../../lib/log.js'
+import { Metrics } from '../../lib/metrics.js'
+import type { Backend } from '../../storage/backend/backend.js'
+import { LocalBlocks } from '../../storage/backend/local-blocks.js'
+import { openBackend } from '../../storage/backend/open.js'
+import type { BlockMeta } from '../../storage/block/encoding.js'
+import { Catalog } from '../../storage/catalog.js'
+import { HeadArena } from '../../storage/head/arena.js'
+import { LivestoreState } from '../../storage/wal/state.js'
+import { Wal } from '../../storage/wal/wal.js'
+import type { BackendWorkerAsks } from '../backend-worker/contract.js'
+import { BlockBuilder } from './block-builder.js'
+import { BlockPipeline } from './block-pipeline.js'
+import type { CompleteBlock } from './complete-block-lifecycle.js'
+import { LIVESTORE_GROUP, type LivestoreAsks, type PartitionStatus } from './contract.js'
+import { LocalFlush, NOCOMPACT_FLAG } from './local-flush.js'
+import { LivestoreMetrics } from './metrics.js'
+import { Partition } from './partition.js'
+import { localBlocksPath } from './paths.js'
+import { recover } from './recovery.js'
+import type { CutLimits } from './slice.js'
+
+/** A client that got no answer tries again within this time; its first copy must still be in the head by then. */
+const RETRY_HORIZON_MS = 15_000
+const ASK_DEADLINE_MS = 5000
+
+interface Owned {
+  readonly partition: Partition
+  readonly pipeline: BlockPipeline
+  readonly state: LivestoreState
+  readonly blocks: LocalBlocks
+}
+
+export default class Livestore implements Actor {
+  readonly asks: LivestoreAsks = {
+    status: () => Promise.resolve(this.#status()),
+    flush: () => this.#flushAll(),
+  }
+  readonly #ctx: Context<Config>
+  readonly #metrics: LivestoreMetrics
+  readonly #arena: HeadArena
+  readonly #owned: Owned[] = []
+  readonly #stopping = new AbortController()
+  #lanes: Promise<void>[] = []
+  #backend!: Backend
+  #builder!: BlockBuilder
+  #flush!: LocalFlush
+
+  constructor(ctx: Context<Config>) {
+    this.#ctx = ctx
+    this.#metrics = new LivestoreMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]!))
+    this.#arena = new HeadArena(ctx.shared.arena!)
+  }
+
+  async start(): Promise<void> {
+    const { config, clock, log } = this.#ctx
+    this.#backend = await openBackend(config.storage, { clock, log })
+    this.#builder = new BlockBuilder(config.live_store.complete_block_concurrency)
+    this.#flush = new LocalFlush({
+      backend: this.#backend,
+      clock,
+      log,
+      metrics: this.#metrics.flush,
+      concurrency: config.live_store.complete_block_concurrency,
+      opTimeout_ms: config.live_store.flush_op_timeout_ms,
+      completeBlockTimeout_ms: config.live_store.complete_block_timeout_ms,
+      filesOf: (block) => this.#ownerOf(block).blocks.files(block.tenant, block.blockId),
+      onFlushed: (block) => this.#flushed(block),
+      random: Math.random,
+    })
+    for (let p = 0; p < config.actors.bus.partitions; p++) this.#owned.push(await this.#own(p))
+    this.#flush.start()
+    const { signal } = this.#stopping
+    this.#lanes = this.#owned.map(({ partition }) =>
+      partition.run(signal).catch((error: unknown) => this.#ctx.crash(error)),
+    )
+    this.#lanes.push(this.#tick(signal).catch((error: unknown) => this.#ctx.crash(error)))
+  }
+
+  /** The distributor has stopped before: what is in the rings goes to the WAL; heads are rebuilt from it at the next start. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    for (const { pipeline } of this.#owned) pipeline.stop()
+    await Promise.all(this.#lanes)
+    await this.#flush.stop()
+    await this.#builder.close()
+    for (const { partition, state } of this.#owned) {
+      await partition.close()
+      await state.close()
+    }
+    await this.#backend.close()
+  }
+
+  async #own(number: number): Promise<Owned> {
+    const { config, shared, clock, log, actorId, progress } = this.#ctx
+    const path = config.live_store.wal_path
+    const catalog = new Catalog(shared[`catalog-${number}`]!)
+    const ring = new Ring(shared[`traces-${number}`]!)
+    const wal = await Wal.open({
+      path,
+      partition: number,
+      sync: config.actors.wal_sync,
+      clock,
+      log,
+    })
+    const state = await LivestoreState.open({ path, partition: number, clock, log })
+    const fsync = config.actors.wal_sync === 'flushed'
+    const blocks = new LocalBlocks(localBlocksPath(path, number), { fsync })
+    const pipeline = new BlockPipeline({
+      partition: number,
+      wal,
+      state,
+      arena: this.#arena,
+      catalog,
+      blocks,
+      builder: this.#builder,
+      lifecycle: this.#flush,
+      blockVersion: config.storage.block_version,
+      fsync,
+      metrics: this.#metrics.pipeline,
+      clock,
+      log,
+      random: Math.random,
+    })
+    const common = {
+      partition: number,
+      wal,
+      state,
+      arena: this.#arena,
+      catalog,
+      blocks,
+      pipeline,
+      clock,
+      log,
+      progress,
+    }
+    const slice = await recover(common)
+    const group = ring.groupIndex(LIVESTORE_GROUP)
+    const epoch = assignGroup(ring, group, actorId)
+    // What the WAL has is applied, whether or not the predecessor came to say so.
+    const consumer = new Consumer(ring, group, { actorId, epoch, from: wal.appliedOffset })
+    consumer.commit(wal.appliedOffset)
+    const partition = new Partition(
+      {
+        ...common,
+        consumer,
+        acks: new AckMarker(shared.acks!),
+        limits: this.#limits(),
+        retryHorizon_ms: RETRY_HORIZON_MS,
+        metrics: this.#metrics,
+      },
+      slice,
+    )
+    this.#metrics.partitionOwned.labels(String(number)).set(1)
+    return { partition, pipeline, state, blocks }
+  }
+
+  #limits(): CutLimits {
+    const { live_store, actors } = this.#ctx.config
+    return {
+      maxAge_ms: live_store.max_block_duration_ms,
+      maxIdle_ms: actors.max_head_idle_ms,
+      // Each partition may fill one slice while its last one is being built.
+      max_bytes: Math.min(
+        live_store.max_block_bytes,
+        actors.head_bytes / (2 * actors.bus.partitions),
+      ),
+    }
+  }
+
+  #ownerOf(block: CompleteBlock): Owned {
+    return this.#owned.find(({ partition }) => partition.number === block.partition)!
+  }
+
+  /** The backend has the block: that is made durable here, and the backend-worker lists it ahead of its next poll. */
+  async #flushed(block: CompleteBlock): Promise<void> {
+    const { pipeline, state } = this.#ownerOf(block)
+    await pipeline.flushed(block)
+    const meta = state.block(block.blockId)?.meta as BlockMeta
+    await this.#backendWorker
+      .flushed(meta, { deadline_ms: ASK_DEADLINE_MS })
+      .catch((error: unknown) =>
+        this.#ctx.log.debug('flushed block not announced', { error: errorText(error) }),
+      )
+  }
+
+  get #backendWorker() {
+    return this.#ctx.ask<BackendWorkerAsks>('backend-worker')
+  }
+
+  /** Gauges, and the local blocks whose time is up. */
+  async #tick(signal: AbortSignal): Promise<void> {
+    const { clock, config, log } = this.#ctx
+    for (let at = 0; !signal.aborted; at++) {
+      await clock.sleep(1000, signal)
+      this.#setGauges()
+      const period_s = Math.max(1, Math.round(config.live_store.flush_check_period_ms / 1000))
+      if (at % period_s !== 0) continue
+      await this.#clearLocal().catch((error: unknown) =>
+        log.warn('local blocks not cleared', { error: errorText(error) }),
+      )
+    }
+  }
+
+  async #clearLocal(): Promise<void> {
+    for (const { pipeline } of this.#owned) {
+      const blocks = pipeline.deletable()
+      if (blocks.length === 0) continue
+      const ids = blocks.map(({ tenant, blockId }) => ({ tenant, blockId }))
+      const listed = new Set(
+        await this.#backendWorker.listedEverywhere(ids, { deadline_ms: ASK_DEADLINE_MS }),
+      )
+      for (const block of blocks) {
+        if (!listed.has(block.blockId)) continue
+        await pipeline.delete(block)
+        await this.#backend.delete(`${block.tenant}/${block.blockId}/${NOCOMPACT_FLAG}`)
+      }
+    }
+  }
+
+  #setGauges(): void {
+    for (const { partition } of this.#owned) {
+      const label = String(partition.number)
+      this.#metrics.liveSpans.labels(label).set(partition.slice.spans)
+      this.#metrics.liveBytes.labels(label).set(partition.slice.arena_bytes)
+    }
+    this.#metrics.completeQueue.set(this.#owned.reduce((n, { pipeline }) => n + pipeline.length, 0))
+    this.#metrics.flushQueue.set(this.#flush.length)
+  }
+
+  #status(): PartitionStatus[] {
+    return this.#owned.map(({ partition, pipeline, state }) => ({
+      partition: partition.number,
+      appliedOffset: partition.appliedOffset,
+      liveSpans: partition.slice.spans,
+      liveBytes: partition.slice.arena_bytes,
+      blocksCut: pipeline.length,
+      blocksToFlush: state.blocks().filter((block) => block.state === 'completed').length,
+      blocksLocal: state.blocks().length,
+    }))
+  }
+
+  async #flushAll(): Promise<void> {
+    await Promise.all(this.#owned.map(({ partition }) => partition.cutNow()))
+    await Promise.all(this.#owned.map(({ pipeline }) => pipeline.idle()))
+    await this.#flush.drained()
+  }
+}

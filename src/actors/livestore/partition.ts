@@ -1,0 +1,260 @@
+/**
+ * Owns one partition: what comes off its ring goes into the WAL and the live heads in one step, is committed, and is cut
+ * into blocks when the slice is old, idle or large.
+ *
+ * The order is what makes an ack durable and a restart exact:
+ *     stage rows in the heads -> WAL transaction (records + offset) -> publish the rows -> commit the ring
+ * A death before the transaction leaves nothing; after it, the replacement finds the records in the WAL beyond what the
+ * heads have published, applies them, and goes on from the WAL's offset.
+ */
+import { randomUUID } from 'node:crypto'
+import type { AckMarker } from '../../bus/acks.js'
+import type { BusRecord, Consumer } from '../../bus/consumer.js'
+import type { Log } from '../../lib/log.js'
+import type { Clock } from '../../lib/time.js'
+import type { Catalog } from '../../storage/catalog.js'
+import type { HeadArena } from '../../storage/head/arena.js'
+import { MalformedOtlp } from '../../storage/head/errors.js'
+import { HeadWriter, type AppendResult } from '../../storage/head/writer.js'
+import type { Wal } from '../../storage/wal/wal.js'
+import type { BlockPipeline, CutHead } from './block-pipeline.js'
+import type { PartitionMetrics } from './metrics.js'
+import { cutReason, Slice, type CutLimits, type CutReason, type TenantHead } from './slice.js'
+
+/** One WAL transaction takes about this much. */
+const BATCH_BYTES_MAX = 1024 * 1024
+/** How often the partition looks whether its slice is to be cut, when no span comes. */
+const CUT_CHECK_MS = 500
+/** Wait for builds to free memory, before looking again. */
+const ROOM_WAIT_MS = 1000
+
+/** As the distributor says that a message ends inside a field. */
+const UNREADABLE_CODE = 1
+
+interface Staged {
+  readonly until: number
+  readonly obstacle: 'arena_full' | 'head_full' | undefined
+}
+
+export interface PartitionOptions {
+  readonly partition: number
+  readonly consumer: Consumer
+  readonly wal: Wal
+  readonly arena: HeadArena
+  readonly acks: AckMarker
+  readonly catalog: Catalog
+  readonly pipeline: BlockPipeline
+  readonly limits: CutLimits
+  /** A slice that was found at start is not cut for this long: a client's retry of an unanswered request still finds its first copy there. */
+  readonly retryHorizon_ms: number
+  readonly metrics: PartitionMetrics
+  readonly clock: Clock
+  readonly log: Log
+  readonly progress: () => void
+}
+
+export class Partition {
+  readonly #options: PartitionOptions
+  readonly #names = new Map<string, string>()
+  #slice: Slice
+  #orderedCut: (() => void)[] = []
+  readonly #notCutBefore_ms: number
+
+  /** `slice` is what recovery found in the current WAL segment. */
+  constructor(options: PartitionOptions, slice: Slice) {
+    this.#options = options
+    this.#slice = slice
+    this.#notCutBefore_ms =
+      slice.spans > 0 ? options.clock.monotonic() + options.retryHorizon_ms : 0
+  }
+
+  get number(): number {
+    return this.#options.partition
+  }
+
+  get slice(): Slice {
+    return this.#slice
+  }
+
+  get appliedOffset(): number {
+    return this.#options.wal.appliedOffset
+  }
+
+  /** Consumes until the signal, then what is left in the ring. Rejects when the partition can't go on: a crash. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { consumer, clock } = this.#options
+    while (!signal.aborted) {
+      await consumer.wait({ timeout_ms: CUT_CHECK_MS, signal })
+      await this.#takeAll()
+      const reason = this.#dueCut(clock.monotonic())
+      if (reason) await this.#cut(reason)
+    }
+    await this.#takeAll()
+  }
+
+  /** Cuts the slice at the next turn of the loop; resolves when it is handed to the builders. */
+  cutNow(): Promise<void> {
+    return new Promise((resolve) => this.#orderedCut.push(resolve))
+  }
+
+  async close(): Promise<void> {
+    await this.#options.wal.close()
+  }
+
+  async #takeAll(): Promise<void> {
+    const { consumer, progress } = this.#options
+    for (;;) {
+      const batch = consumer.poll({ max_bytes: BATCH_BYTES_MAX })
+      if (!batch) return
+      await this.#apply(batch.records)
+      progress()
+      if (this.#slice.arena_bytes >= this.#options.limits.max_bytes) await this.#cut('bytes')
+    }
+  }
+
+  async #apply(records: readonly BusRecord[]): Promise<void> {
+    const { wal, consumer, metrics, clock } = this.#options
+    let from = 0
+    while (from < records.length) {
+      const touched = new Set<TenantHead>()
+      const { until, obstacle } = this.#stage(records, from, touched)
+      if (until === from) {
+        await this.#makeRoom(obstacle)
+        continue
+      }
+      const batch = records.slice(from, until)
+      const applied = batch.at(-1)!.end
+      const started = clock.monotonic()
+      await wal.append(
+        batch.map((record) => {
+          const tenant = this.#tenantOf(record)
+          return {
+            tenant,
+            blockId: this.#slice.heads.get(tenant)!.blockId,
+            startOffset: record.offset,
+            endOffset: record.end,
+            timestamp_ms: record.timestamp_ms,
+            bytes: record.value,
+          }
+        }),
+        applied,
+      )
+      metrics.commit_seconds.observe((clock.monotonic() - started) / 1000)
+      for (const head of touched) head.writer.publish(applied)
+      consumer.commit(applied)
+      this.#slice.noteAppend(clock.monotonic())
+      metrics.records.inc(batch.length)
+      from = until
+    }
+  }
+
+  /** Appends records to the heads until one does not fit; `until` is the index of the first that was not taken. */
+  #stage(records: readonly BusRecord[], from: number, touched: Set<TenantHead>): Staged {
+    const { metrics } = this.#options
+    for (let i = from; i < records.length; i++) {
+      const record = records[i]!
+      const head = this.#headOf(this.#tenantOf(record))
+      if (!head) return { until: i, obstacle: 'arena_full' }
+      const result = this.#append(head, record)
+      if (!result) continue
+      if (result.code !== 'ok') return { until: i, obstacle: result.code }
+      touched.add(head)
+      metrics.received(head.tenant, record.value.length, result)
+    }
+    return { until: records.length, obstacle: undefined }
+  }
+
+  /** The distributor has validated the bytes; should a fault have got past it, the sender is told and the rest goes on. */
+  #append(head: TenantHead, record: BusRecord): AppendResult | undefined {
+    try {
+      return head.writer.append(record.value)
+    } catch (error) {
+      if (!(error instanceof MalformedOtlp)) throw error
+      const { acks, log, partition } = this.#options
+      acks.refuse(record.correlation, UNREADABLE_CODE, 0)
+      log.error('record refused: not readable as OTLP', {
+        partition,
+        offset: record.offset,
+        error: error.message,
+      })
+      return undefined
+    }
+  }
+
+  #tenantOf(record: BusRecord): string {
+    // latin1 is a cheap exact key for the map; the name itself is UTF-8.
+    const key = record.key.toString('latin1')
+    let name = this.#names.get(key)
+    if (name === undefined) this.#names.set(key, (name = record.key.toString('utf8')))
+    return name
+  }
+
+  /** The head of a tenant in this slice; undefined when memory or the catalog is full. */
+  #headOf(tenant: string): TenantHead | undefined {
+    const existing = this.#slice.heads.get(tenant)
+    if (existing) return existing
+    const { arena, catalog, partition, wal } = this.#options
+    const blockId = wal.blockOf(tenant) ?? randomUUID()
+    const writer = HeadWriter.create(arena, { blockId, tenant, partition })
+    if (!writer) return undefined
+    const entry = catalog.addHead(blockId, tenant, writer.headerChunk, this.#slice.segment)
+    if (entry < 0) {
+      arena.retire(writer.headerChunk)
+      return undefined
+    }
+    const head = { tenant, blockId, writer, entry }
+    this.#slice.heads.set(tenant, head)
+    return head
+  }
+
+  #dueCut(now_ms: number): CutReason | undefined {
+    if (this.#orderedCut.length > 0) return 'ordered'
+    if (now_ms < this.#notCutBefore_ms) return undefined
+    return cutReason(this.#slice, now_ms, this.#options.limits)
+  }
+
+  /** Closes the WAL segment and hands its heads to the builders; the next slice begins. */
+  async #cut(reason: CutReason): Promise<void> {
+    const { wal, catalog, pipeline, metrics, log, partition } = this.#options
+    const waiters = this.#orderedCut.splice(0)
+    const slice = this.#slice
+    if (slice.heads.size > 0) {
+      await wal.rotate()
+      for (const head of slice.heads.values()) catalog.markCut(head.entry)
+      this.#slice = new Slice(wal.current.seq)
+      metrics.cut(reason)
+      log.debug('slice cut', {
+        partition,
+        reason,
+        segment: slice.segment,
+        spans: slice.spans,
+        tenants: slice.heads.size,
+      })
+      pipeline.build({ segment: slice.segment, heads: cutHeads(slice) })
+    }
+    for (const resolve of waiters) resolve()
+  }
+
+  /** Back-pressure: nothing is taken from the ring until there is memory for it. */
+  async #makeRoom(obstacle: Staged['obstacle']): Promise<void> {
+    const { arena, pipeline, metrics, clock, progress } = this.#options
+    if (obstacle === 'head_full') return this.#cut('bytes')
+    if (arena.reclaim() > 0) return
+    if (this.#slice.spans > 0) await this.#cut('arena_full')
+    const started = clock.monotonic()
+    await pipeline.waitForRoom(ROOM_WAIT_MS)
+    progress()
+    metrics.backPressure_seconds.inc((clock.monotonic() - started) / 1000)
+  }
+}
+
+/** The heads of a slice as the builders see them. */
+function cutHeads(slice: Slice): CutHead[] {
+  return [...slice.heads.values()].map(({ tenant, blockId, writer, entry }) => ({
+    tenant,
+    blockId,
+    entry,
+    headerChunk: writer.headerChunk,
+    spans: writer.spanCount,
+  }))
+}

@@ -1,0 +1,266 @@
+/**
+ * Owns the start of a partition: it finds what a predecessor left and makes one state of it.
+ *
+ * After the death of an actor, the heads are still in shared memory and in the catalog: they are adopted as they were
+ * last published, and only the records that the WAL has beyond that are applied. After the death of the process there
+ * are no heads: they are rebuilt from the WAL's segments, under the block ids that the WAL has noted for them, so a
+ * block that was already complete is recognised and nothing is built or counted twice.
+ */
+import type { Log } from '../../lib/log.js'
+import type { Clock } from '../../lib/time.js'
+import type { LocalBlocks } from '../../storage/backend/local-blocks.js'
+import type { Catalog } from '../../storage/catalog.js'
+import type { HeadArena } from '../../storage/head/arena.js'
+import { HeadWriter } from '../../storage/head/writer.js'
+import type { BlockState, LivestoreState } from '../../storage/wal/state.js'
+import type { SegmentInfo, WalRecord } from '../../storage/wal/segment.js'
+import type { Wal } from '../../storage/wal/wal.js'
+import { factsOf, type BlockPipeline, type CutHead } from './block-pipeline.js'
+import { Slice } from './slice.js'
+
+/** Wait for builds to free memory during a replay. */
+const ROOM_WAIT_MS = 1000
+
+export interface RecoveryOptions {
+  readonly partition: number
+  readonly wal: Wal
+  readonly state: LivestoreState
+  readonly arena: HeadArena
+  readonly catalog: Catalog
+  readonly blocks: LocalBlocks
+  readonly pipeline: BlockPipeline
+  readonly clock: Clock
+  readonly log: Log
+  readonly progress: () => void
+}
+
+/** Returns the slice to go on with; cut slices and complete blocks are handed to the pipeline. */
+export async function recover(options: RecoveryOptions): Promise<Slice> {
+  const { wal, arena, catalog, partition, log } = options
+  arena.sweep(partition)
+  retireUnlisted(options)
+  await reloadBlocks(options)
+  const listed = catalog.entries().filter(({ facts }) => facts.state !== 'local')
+  const current = wal.current.seq
+  const slice = new Slice(current)
+  let spans = 0
+  for (const segment of wal.segments()) {
+    const heads = listed.filter(({ facts }) => facts.segment === segment.seq)
+    const replay = new Replay(options, segment)
+    for (const { entry, facts } of heads) {
+      if (facts.state === 'head' && segment.seq !== current) catalog.markCut(entry)
+      replay.adopt(entry, facts.tenant, facts.blockId, facts.headChunk)
+    }
+    await replay.run()
+    spans += replay.replayedSpans
+    if (segment.seq === current) {
+      for (const head of replay.heads.values()) slice.heads.set(head.tenant, head)
+      if (slice.spans > 0) slice.noteAppend(options.clock.monotonic())
+    } else {
+      options.pipeline.build({ segment: segment.seq, heads: replay.cutHeads() })
+    }
+  }
+  log.info('partition ready', {
+    partition,
+    applied_offset: wal.appliedOffset,
+    live_spans: slice.spans,
+    replayed_spans: spans,
+    segments: wal.segments().length,
+  })
+  return slice
+}
+
+/** Heads that no entry of the catalog names: their maker died in between, and they hold nothing that was acknowledged. */
+function retireUnlisted({ arena, catalog, partition }: RecoveryOptions): void {
+  const named = new Set(
+    catalog
+      .entries()
+      .filter(({ facts }) => facts.state !== 'local')
+      .map(({ facts }) => facts.headChunk),
+  )
+  for (const head of arena.heads(partition)) {
+    if (head.state === 'open' && !named.has(head.headerChunk)) arena.retire(head.headerChunk)
+  }
+}
+
+/** Complete blocks: all of them are listed, and those that the backend has not got are queued again. */
+async function reloadBlocks(options: RecoveryOptions): Promise<void> {
+  const { state, blocks, catalog, pipeline, wal, log, clock } = options
+  const entries = new Map(
+    catalog
+      .entries()
+      .filter(({ facts }) => facts.state === 'local')
+      .map(({ entry, facts }) => [facts.blockId, entry]),
+  )
+  const inSegments = new Set(wal.segments().flatMap((segment) => [...segment.blocks.values()]))
+  const onDisk = await blocks.sweep()
+  const found = new Set(onDisk.map((meta) => meta.blockID))
+  for (const block of state.blocks()) {
+    if (found.has(block.blockId)) continue
+    log.warn('local block is gone from disk', {
+      block: block.blockId,
+      flushed: block.state === 'flushed',
+    })
+    const entry = entries.get(block.blockId)
+    if (entry !== undefined) catalog.remove(entry)
+    await state.removeBlock(block.blockId)
+  }
+  for (const meta of onDisk) {
+    let block = state.block(meta.blockID)
+    // Complete on disk but not noted yet: the replay of its segment finds it, unless the segment is gone too.
+    if (!block && inSegments.has(meta.blockID)) continue
+    if (!block) {
+      block = orphan(
+        meta.blockID,
+        meta.tenantID,
+        meta.totalSpans ?? 0,
+        meta.size,
+        meta,
+        clock.now(),
+      )
+      await state.putBlock(block)
+    }
+    const isFlushed = block.state === 'flushed'
+    const entry =
+      entries.get(block.blockId) ??
+      catalog.addLocal(block.blockId, block.tenant, factsOf(meta), isFlushed)
+    if (entry < 0)
+      throw new Error(
+        `catalog of partition ${options.partition} is full: ${onDisk.length} local blocks`,
+      )
+    pipeline.reload(block, entry)
+  }
+}
+
+function orphan(
+  blockId: string,
+  tenant: string,
+  spans: number,
+  size_bytes: number,
+  meta: unknown,
+  now_ms: number,
+): BlockState {
+  return {
+    blockId,
+    tenant,
+    segment: 0,
+    spans,
+    size_bytes,
+    state: 'completed',
+    attempts: 0,
+    completedAt_ms: now_ms,
+    flushedAt_ms: undefined,
+    meta,
+  }
+}
+
+interface ReplayedHead {
+  readonly tenant: string
+  readonly blockId: string
+  readonly writer: HeadWriter
+  readonly entry: number
+}
+
+/** The heads of one segment: adopted where they are, made anew where not, and brought up to the WAL. */
+class Replay {
+  readonly heads = new Map<string, ReplayedHead>()
+  replayedSpans = 0
+  readonly #options: RecoveryOptions
+  readonly #segment: SegmentInfo
+  /** Tenants whose block is complete, so that their records are done with. */
+  readonly #done = new Set<string>()
+
+  constructor(options: RecoveryOptions, segment: SegmentInfo) {
+    this.#options = options
+    this.#segment = segment
+  }
+
+  adopt(entry: number, tenant: string, blockId: string, headChunk: number): void {
+    const writer = HeadWriter.adopt(this.#options.arena, headChunk)
+    this.heads.set(tenant, { tenant, blockId, writer, entry })
+  }
+
+  async run(): Promise<void> {
+    const { wal, state, blocks, log, progress } = this.#options
+    for (const [tenant, blockId] of this.#segment.blocks) {
+      if (this.heads.has(tenant)) continue
+      if (state.block(blockId)) this.#done.add(tenant)
+      else if ((await blocks.meta(tenant, blockId)) && this.#isClosed) {
+        // Built, but its maker died before it was noted: a head without spans lets the pipeline find and note it.
+        log.debug('block was complete already', { block: blockId, tenant })
+      }
+    }
+    const from = Math.min(
+      ...[...this.heads.values()].map((head) => head.writer.appliedOffset),
+      Infinity,
+    )
+    const isAllAdopted = [...this.#segment.blocks.keys()].every(
+      (t) => this.heads.has(t) || this.#done.has(t),
+    )
+    for await (const records of wal.replay(
+      this.#segment.seq,
+      isAllAdopted && Number.isFinite(from) ? from : 0,
+    )) {
+      for (const record of records) await this.#apply(record)
+      progress()
+    }
+    for (const head of this.heads.values()) head.writer.publish(this.#segment.appliedOffset)
+  }
+
+  cutHeads(): CutHead[] {
+    return [...this.heads.values()].map(({ tenant, blockId, writer, entry }) => ({
+      tenant,
+      blockId,
+      entry,
+      headerChunk: writer.headerChunk,
+      spans: writer.spanCount,
+    }))
+  }
+
+  get #isClosed(): boolean {
+    return this.#segment.seq !== this.#options.wal.current.seq
+  }
+
+  async #apply(record: WalRecord): Promise<void> {
+    if (this.#done.has(record.tenant)) return
+    for (;;) {
+      const head = this.heads.get(record.tenant) ?? this.#create(record.tenant, record.blockId)
+      if (head) {
+        if (record.endOffset <= head.writer.appliedOffset) return
+        const result = head.writer.append(record.bytes)
+        if (result.code === 'ok') {
+          head.writer.publish(record.endOffset)
+          this.replayedSpans += result.spans
+          return
+        }
+      }
+      await this.#makeRoom()
+    }
+  }
+
+  #create(tenant: string, blockId: string): ReplayedHead | undefined {
+    const { arena, catalog, partition } = this.#options
+    const writer = HeadWriter.create(arena, { blockId, tenant, partition })
+    if (!writer) return undefined
+    const entry = catalog.addHead(blockId, tenant, writer.headerChunk, this.#segment.seq)
+    if (entry < 0) throw new Error(`catalog of partition ${partition} is full`)
+    if (this.#isClosed) catalog.markCut(entry)
+    const head = { tenant, blockId, writer, entry }
+    this.heads.set(tenant, head)
+    return head
+  }
+
+  /** Heads of earlier segments are being built; their memory comes back one by one. */
+  async #makeRoom(): Promise<void> {
+    const { arena, pipeline, progress, log } = this.#options
+    if (arena.reclaim() > 0) return
+    if (pipeline.length === 0) {
+      throw new Error(
+        `memory for live heads (actors.head_bytes) is too small for segment ${this.#segment.seq} of partition ${this.#options.partition}`,
+      )
+    }
+    log.debug('replay waits for a build to free memory')
+    await pipeline.waitForRoom(ROOM_WAIT_MS)
+    progress()
+  }
+}

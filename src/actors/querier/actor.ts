@@ -1,0 +1,187 @@
+/** The querier runs jobs: it opens each source of a job wherever the block is by now, and runs the TraceQL engine over it. */
+import type { Actor, Call, Context } from '../../bus/actor.js'
+import type { Config } from '../../config.js'
+import { errorText } from '../../lib/log.js'
+import type { ColumnSource } from '../../otlp/columns.js'
+import type { Backend } from '../../storage/backend/backend.js'
+import { LocalBackend } from '../../storage/backend/local.js'
+import { openBackend } from '../../storage/backend/open.js'
+import { assembleTrace } from '../../storage/block/assemble.js'
+import { Catalog } from '../../storage/catalog.js'
+import { HeadArena } from '../../storage/head/arena.js'
+import { HeadReaders } from '../../storage/head/readers.js'
+import { mergeMetrics, metricsSource } from '../../traceql/metrics.js'
+import { planMetrics, planSearch } from '../../traceql/plan.js'
+import { mergeSearch, searchSource } from '../../traceql/search.js'
+import { mergeTagNames, mergeTagValues, tagNamesOf, tagValuesOf } from '../../traceql/tags.js'
+import { localBlocksPath } from '../livestore/paths.js'
+import type { Job, JobReply, JobStats, QuerierAsks, SourceRef } from './contract.js'
+import { Sources } from './sources.js'
+
+/** One reader slot of the arena a replica. */
+const READER_SLOT_FIRST = 0
+
+export default class Querier implements Actor {
+  readonly asks: QuerierAsks = {
+    traceById: (job, call) => this.#traceById(job, call),
+    search: (job, call) => this.#search(job, call),
+    metrics: (job, call) => this.#metrics(job, call),
+    tagNames: (job, call) => this.#tagNames(job, call),
+    tagValues: (job, call) => this.#tagValues(job, call),
+  }
+  readonly #ctx: Context<Config>
+  #sources!: Sources
+  #heads!: HeadReaders
+  readonly #backends: Backend[] = []
+
+  constructor(ctx: Context<Config>) {
+    this.#ctx = ctx
+  }
+
+  async start(): Promise<void> {
+    const { config, shared, clock, log, index } = this.#ctx
+    const partitions = config.actors.bus.partitions
+    const local = Array.from(
+      { length: partitions },
+      (_, p) => new LocalBackend(localBlocksPath(config.live_store.wal_path, p), { clock, log }),
+    )
+    const backend = await openBackend(config.storage, { clock, log })
+    this.#backends.push(...local, backend)
+    this.#heads = new HeadReaders(new HeadArena(shared.arena!), READER_SLOT_FIRST + index)
+    const catalogs = Array.from(
+      { length: partitions },
+      (_, p) => new Catalog(shared[`catalog-${p}`]!),
+    )
+    this.#sources = new Sources({ catalogs, heads: this.#heads, local, backend, log })
+  }
+
+  async stop(): Promise<void> {
+    await this.#sources.close()
+    for (const backend of this.#backends) await backend.close()
+  }
+
+  #traceById(job: Parameters<QuerierAsks['traceById']>[0], call: Call) {
+    const { traceId } = job.query
+    const options = {
+      openHead: (chunk: number, blockId: string) => this.#heads.openTrace(chunk, blockId, traceId),
+    }
+    return this.#run(
+      job,
+      call,
+      options,
+      async (source) => {
+        const place = await source.locate(traceId)
+        if (!place) return undefined
+        return assembleTrace(await source.group(place.group), place.row)
+      },
+      (parts) => parts.filter((part) => part !== undefined),
+    )
+  }
+
+  #search(job: Parameters<QuerierAsks['search']>[0], call: Call) {
+    const { query, start_ns, end_ns, limit, spansPerSpanSet } = job.query
+    const plan = planSearch(query)
+    const options = {
+      start_ns,
+      end_ns,
+      limit,
+      spansPerSpanSet,
+      deadline: () => call.signal.aborted,
+    }
+    return this.#run(
+      job,
+      call,
+      {},
+      (source) => searchSource(source, plan, options),
+      (parts) => mergeSearch(parts, limit),
+    )
+  }
+
+  #metrics(job: Parameters<QuerierAsks['metrics']>[0], call: Call) {
+    const plan = planMetrics(job.query.query, job.query)
+    return this.#run(
+      job,
+      call,
+      {},
+      (source) => metricsSource(source, plan),
+      (parts) => mergeMetrics(parts, plan),
+    )
+  }
+
+  #tagNames(job: Parameters<QuerierAsks['tagNames']>[0], call: Call) {
+    return this.#run(job, call, {}, (source) => tagNamesOf(source, job.query), mergeTagNames)
+  }
+
+  #tagValues(job: Parameters<QuerierAsks['tagValues']>[0], call: Call) {
+    return this.#run(
+      job,
+      call,
+      {},
+      (source) => tagValuesOf(source, job.query.tag, job.query),
+      mergeTagValues,
+    )
+  }
+
+  /** Runs `work` over each source of the job in turn. What fails is named, not thrown: the others' answers count. */
+  async #run<Q, P, R>(
+    job: Job<Q>,
+    call: Call,
+    options: { openHead?: (chunk: number, blockId: string) => ColumnSource | undefined },
+    work: (source: ColumnSource) => Promise<P>,
+    merge: (parts: P[]) => R,
+  ): Promise<JobReply<R>> {
+    const parts: P[] = []
+    const stats: JobStats = { inspected_bytes: 0, inspectedSpans: 0, inspectedTraces: 0 }
+    const failed: { blockId: string; message: string }[] = []
+    for (const ref of job.sources) {
+      if (call.signal.aborted) break
+      try {
+        const part = await this.#over(ref, options, stats, work)
+        if (part.some) parts.push(part.value)
+      } catch (error) {
+        if (isQuestion(error)) throw error
+        this.#ctx.log.warn('block could not be read', {
+          block: ref.blockId,
+          tenant: ref.tenant,
+          error: errorText(error),
+        })
+        failed.push({ blockId: ref.blockId, message: errorText(error) })
+      }
+      this.#ctx.progress()
+    }
+    return { result: merge(parts), stats, failed }
+  }
+
+  /** A block that moved while it was read (its local copy is gone) is opened once more, where it is now. */
+  async #over<P>(
+    ref: SourceRef,
+    options: { openHead?: (chunk: number, blockId: string) => ColumnSource | undefined },
+    stats: JobStats,
+    work: (source: ColumnSource) => Promise<P>,
+  ): Promise<{ some: true; value: P } | { some: false }> {
+    for (let attempt = 0; ; attempt++) {
+      const lease = await this.#sources.open(ref, options.openHead)
+      if (!lease) return { some: false }
+      const before = lease.source.inspected_bytes()
+      try {
+        const value = await work(lease.source)
+        stats.inspected_bytes += lease.source.inspected_bytes() - before
+        stats.inspectedSpans += lease.source.spanCount
+        stats.inspectedTraces += lease.source.traceCount
+        return { some: true, value }
+      } catch (error) {
+        if (isQuestion(error)) throw error
+        this.#sources.forget(ref.blockId)
+        if (attempt > 0) throw error
+      } finally {
+        await lease.release()
+      }
+    }
+  }
+}
+
+/** The query is at fault, not the source. */
+function isQuestion(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code
+  return code === 'TRACEQL_PARSE' || code === 'TRACEQL_INVALID' || code === 'TRACEQL_UNSUPPORTED'
+}

@@ -1,0 +1,130 @@
+/**
+ * Owns finding a block wherever it is by now: a live head in shared memory, a complete block on local disk, or the
+ * backend. A block moves only in that order and keeps its UUID, so a miss at one place is followed by the next.
+ */
+import { errorText, type Log } from '../../lib/log.js'
+import { ObjectNotFound, type Backend } from '../../storage/backend/backend.js'
+import type { BlockMeta } from '../../storage/block/encoding.js'
+import { parseMeta } from '../../storage/block/meta.js'
+import { encodingOf } from '../../storage/block/registry.js'
+import type { Catalog, CatalogEntry } from '../../storage/catalog.js'
+import type { ColumnSource } from '../../otlp/columns.js'
+import type { SourceRef } from './contract.js'
+
+/** Opens live heads; `undefined` = the head is gone by now (its block is complete). */
+export interface HeadOpener {
+  open(headChunk: number, blockId: string): ColumnSource | undefined
+}
+
+/** Open blocks kept for the next query: a footer and what the encoding caches, not column data. */
+export const OPEN_BLOCKS_MAX = 256
+
+/** A source in use; a head's memory is held until `release`, a block stays open for the next query. */
+export interface Lease {
+  readonly source: ColumnSource
+  release(): Promise<void>
+}
+const KEPT = () => Promise.resolve()
+
+export interface SourcesOptions {
+  readonly catalogs: readonly Catalog[]
+  readonly heads: HeadOpener
+  /** Complete blocks on this machine, by partition, and the backend. */
+  readonly local: readonly Backend[]
+  readonly backend: Backend
+  readonly log: Log
+}
+
+export class Sources {
+  readonly #options: SourcesOptions
+  /** Least recently used first. */
+  readonly #blocks = new Map<string, Promise<ColumnSource>>()
+
+  constructor(options: SourcesOptions) {
+    this.#options = options
+  }
+
+  /** The source of a block; undefined when it holds nothing any more (an empty head that was dropped). Throws when it cannot be read. */
+  async open(ref: SourceRef, openHead?: HeadOpener['open']): Promise<Lease | undefined> {
+    const entry = this.#entryOf(ref.blockId)
+    if (entry && entry.state !== 'local') {
+      const { heads } = this.#options
+      const head = openHead
+        ? openHead(entry.headChunk, ref.blockId)
+        : heads.open(entry.headChunk, ref.blockId)
+      if (head) return { source: head, release: () => head.close() }
+    }
+    const open = this.#blocks.get(ref.blockId)
+    if (open) {
+      this.#blocks.delete(ref.blockId)
+      this.#blocks.set(ref.blockId, open)
+      return { source: await open, release: KEPT }
+    }
+    // A head that was gone a moment ago has become a local block; look at the entry as it is now.
+    const now = this.#entryOf(ref.blockId)
+    const source = this.#openBlock(ref, now ?? entry)
+    this.#keep(ref.blockId, source)
+    try {
+      return { source: await source, release: KEPT }
+    } catch (error) {
+      // Listed by nobody and stored nowhere: a head that was dropped because it never held a span.
+      if (error instanceof ObjectNotFound && !now && !ref.meta) return undefined
+      throw error
+    }
+  }
+
+  /** Forgets an open block, for example after a read from it failed. */
+  forget(blockId: string): void {
+    const open = this.#blocks.get(blockId)
+    this.#blocks.delete(blockId)
+    void open?.then((source) => source.close()).catch(() => undefined)
+  }
+
+  async close(): Promise<void> {
+    for (const blockId of [...this.#blocks.keys()]) this.forget(blockId)
+    await Promise.resolve()
+  }
+
+  #entryOf(blockId: string): CatalogEntry | undefined {
+    for (const catalog of this.#options.catalogs) {
+      const entry = catalog.find(blockId)
+      if (entry) return entry
+    }
+    return undefined
+  }
+
+  async #openBlock(ref: SourceRef, entry: CatalogEntry | undefined): Promise<ColumnSource> {
+    const { local, backend, log } = this.#options
+    if (entry) {
+      try {
+        return await openFrom(local[entry.partition]!, ref, undefined)
+      } catch (error) {
+        if (!(error instanceof ObjectNotFound)) {
+          log.warn('local block unreadable, trying the backend', {
+            block: ref.blockId,
+            error: errorText(error),
+          })
+        }
+      }
+    }
+    return openFrom(backend, ref, ref.meta)
+  }
+
+  #keep(blockId: string, source: Promise<ColumnSource>): void {
+    this.#blocks.set(blockId, source)
+    source.catch(() => this.#blocks.delete(blockId))
+    if (this.#blocks.size <= OPEN_BLOCKS_MAX) return
+    const [oldest] = this.#blocks.keys()
+    if (oldest !== undefined) this.forget(oldest)
+  }
+}
+
+async function openFrom(
+  backend: Backend,
+  ref: SourceRef,
+  meta: BlockMeta | undefined,
+): Promise<ColumnSource> {
+  const known =
+    meta ?? parseMeta(await backend.get(`${ref.tenant}/${ref.blockId}/meta.json`), ref.blockId)
+  return encodingOf(known.format).open(known, backend)
+}

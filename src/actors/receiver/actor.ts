@@ -1,0 +1,90 @@
+/**
+ * The receiver owns the OTLP sockets. It hands each request's bytes to `ingress` as they came and answers the client when
+ * every span of it is durable, refused, or late.
+ */
+import { AckReceiver } from '../../bus/acks.js'
+import type { Actor, Context } from '../../bus/actor.js'
+import { Ring } from '../../bus/ring.js'
+import type { Config } from '../../config.js'
+import { Metrics } from '../../lib/metrics.js'
+import { LIVESTORE_GROUP } from '../livestore/contract.js'
+import type { Door } from './contract.js'
+import { MeteredIngest } from './metered-ingest.js'
+import { Pending } from './pending.js'
+import { RingIngest } from './ring-ingest.js'
+import { tenantResolver } from './tenant.js'
+
+/** Of the drain time, the share that open requests get to be answered. */
+const DRAIN_SHARE = 0.6
+
+export default class Receiver implements Actor {
+  readonly #ctx: Context<Config>
+  readonly #doors: Door[] = []
+  readonly #stopping = new AbortController()
+  #pending!: Pending
+
+  constructor(ctx: Context<Config>) {
+    this.#ctx = ctx
+  }
+
+  async start(): Promise<void> {
+    const { config, shared, clock, actorId, log } = this.#ctx
+    const ingress = rings(shared, 'ingress-')
+    const traces = rings(shared, 'traces-')
+    const acks = new AckReceiver(shared.acks!)
+    const groups = traces.map((ring) => ring.groupIndex(LIVESTORE_GROUP))
+    this.#pending = new Pending({
+      acks,
+      committedOf: (partition) => traces[partition]?.committed(groups[partition]!) ?? 0,
+      spots: [acks.marked, ...traces.map((ring) => ring.space)],
+      timeout_ms: config.actors.ack_timeout_ms,
+      clock,
+    })
+    this.#pending.run().catch((error: unknown) => this.#ctx.crash(error))
+    const ingest = new RingIngest({
+      actorId,
+      ingress,
+      acks,
+      pending: this.#pending,
+      retryAfter_ms: config.distributor.retry_after_on_resource_exhausted_ms,
+      clock,
+      signal: this.#stopping.signal,
+    })
+    const metrics = new Metrics(shared[`metrics-${this.#ctx.component}`]!)
+    const { otlp } = config.distributor.receivers
+    const common = {
+      tenantOf: tenantResolver(config.multitenancy_enabled),
+      max_message_bytes: config.distributor.max_recv_msg_size_bytes,
+      retryAfter_ms: config.distributor.retry_after_on_resource_exhausted_ms,
+    }
+    if (otlp.grpc) {
+      const { GrpcDoor } = await import('./grpc.js')
+      const metered = new MeteredIngest(ingest, metrics, 'grpc', clock)
+      this.#doors.push(new GrpcDoor({ ...common, endpoint: otlp.grpc.endpoint, ingest: metered }))
+    }
+    if (otlp.http) {
+      const { HttpDoor } = await import('./http.js')
+      const metered = new MeteredIngest(ingest, metrics, 'http', clock)
+      this.#doors.push(new HttpDoor({ ...common, endpoint: otlp.http.endpoint, ingest: metered }))
+    }
+    for (const door of this.#doors) {
+      const port = await door.listen()
+      log.debug('door open', { port })
+    }
+  }
+
+  async stop(): Promise<void> {
+    const { drain_timeout_ms } = this.#ctx.config.actors.supervisor
+    await Promise.all(this.#doors.map((door) => door.drain(drain_timeout_ms * DRAIN_SHARE)))
+    this.#stopping.abort()
+    this.#pending.stop()
+  }
+}
+
+/** The rings of a topic, by partition. */
+function rings(shared: Readonly<Record<string, SharedArrayBuffer>>, prefix: string): Ring[] {
+  return Object.keys(shared)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => new Ring(shared[name]!))
+    .sort((a, b) => a.partition - b.partition)
+}

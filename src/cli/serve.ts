@@ -1,0 +1,161 @@
+/** Owns the server's process: configuration, banner, shared memory, the supervisor, signals and exit codes. */
+import { loadConfig } from '../config/load.js'
+import { describeConfig, describeSources } from '../config/describe.js'
+import { ConfigError } from '../config/error.js'
+import { helpText, parseCommandLine, type CommandLine } from '../config/flags.js'
+import type { Config } from '../config.js'
+import { releaseDeadOwner } from '../bus/ring.js'
+import { Supervisor } from '../bus/supervisor.js'
+import { buildInfo } from '../lib/build-info.js'
+import { createLog, errorText, type Log, type LogFormat } from '../lib/log.js'
+import { systemClock } from '../lib/time.js'
+import { HeadArena } from '../storage/head/arena.js'
+import { openBackend } from '../storage/backend/open.js'
+import { readAppliedOffsets } from '../storage/wal/applied.js'
+import { children, createSharedMemory, type SharedMemory } from '../topology.js'
+
+const FAILED = 1
+
+/** Runs until a signal or an escalation; resolves with the exit code. */
+export async function serve(args: readonly string[]): Promise<number> {
+  try {
+    const line = parseCommandLine(args)
+    if (line.action === 'help') return say(helpText())
+    if (line.action === 'version') return say(`tempo-actors, version ${buildInfo().version}\n`)
+    return await run(line)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const problem of error.problems) process.stderr.write(`tempo-actors: ${problem}\n`)
+    return FAILED
+  }
+}
+
+async function run(line: CommandLine): Promise<number> {
+  const loaded = loadConfig({
+    files: line.files,
+    expandEnv: line.expandEnv,
+    settings: line.settings,
+  })
+  const { config } = loaded
+  if (line.action === 'verify') {
+    for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
+    if (loaded.warnings.length === 0) say('configuration is fine\n')
+    return loaded.warnings.length === 0 ? 0 : FAILED
+  }
+  const format = logFormat(config)
+  const log = createLog({ level: config.server.log_level, format })
+  const text = [...describeSources(loaded), ...describeConfig(config)]
+  banner(text, format, log)
+  for (const warning of loaded.warnings) log.warn(warning)
+  try {
+    const memory = createSharedMemory(config, await prepare(config, log))
+    return await supervise(config, memory, log, format)
+  } catch (error) {
+    log.error('cannot start', { error: errorText(error) })
+    return FAILED
+  }
+}
+
+/** Looks at the folders and the backend once, in plain sight, before any actor does; returns the WAL's offsets. */
+async function prepare(config: Config, log: Log): Promise<number[]> {
+  const clock = systemClock
+  const offsets = await readAppliedOffsets(
+    config.live_store.wal_path,
+    config.actors.bus.partitions,
+    {
+      sync: config.actors.wal_sync,
+      clock,
+      log,
+    },
+  )
+  if (config.storage.backend === 'local') {
+    const backend = await openBackend(config.storage, { clock, log })
+    await backend.ensureReady()
+    await backend.close()
+  }
+  return offsets
+}
+
+async function supervise(
+  config: Config,
+  memory: SharedMemory,
+  log: Log,
+  format: LogFormat,
+): Promise<number> {
+  const started = systemClock.monotonic()
+  let exit: (code: number) => void = () => {}
+  const over = new Promise<number>((resolve) => (exit = resolve))
+  const arena = new HeadArena(memory.arena!)
+  const supervisor = new Supervisor({
+    children: children(config, memory),
+    log,
+    actorLog: { level: config.server.log_level, format },
+    chaos: config.actors.chaos,
+    stop_timeout_ms: config.actors.supervisor.drain_timeout_ms,
+    hooks: {
+      onActorDead: (actorId, name) => {
+        for (const [key, buffer] of Object.entries(memory)) {
+          if (/^(ingress|traces)-/.test(key)) releaseDeadOwner(buffer, actorId)
+        }
+        const querier = /^querier-(\d+)$/.exec(name)
+        if (querier) arena.clearReader(Number(querier[1]))
+      },
+      onExit: (code) => exit(code),
+    },
+  })
+  const stop = onSignals(supervisor, log)
+  const isUp = await supervisor.start()
+  if (isUp) log.info('ready', { after_ms: Math.round(systemClock.monotonic() - started) })
+  const code = await over
+  stop()
+  return code
+}
+
+/** The first signal drains, the second ends at once. */
+function onSignals(supervisor: Supervisor, log: Log): () => void {
+  let isStopping = false
+  const handle = (signal: NodeJS.Signals) => {
+    if (isStopping) {
+      log.warn('stopping at once', { signal })
+      void supervisor.kill()
+      return
+    }
+    isStopping = true
+    log.info('draining', { signal })
+    void supervisor.stop()
+  }
+  process.on('SIGINT', handle)
+  process.on('SIGTERM', handle)
+  return () => {
+    process.off('SIGINT', handle)
+    process.off('SIGTERM', handle)
+  }
+}
+
+function logFormat(config: Config): LogFormat {
+  if (config.server.log_format !== 'auto') return config.server.log_format
+  return process.stderr.isTTY ? 'pretty' : 'logfmt'
+}
+
+/** People get lines, programs get facts. */
+function banner(lines: readonly string[], format: LogFormat, log: Log): void {
+  const { version, nodeVersion } = buildInfo()
+  if (format === 'pretty') {
+    process.stderr.write(
+      `\n  tempo-actors ${version}  (node ${nodeVersion}, pid ${process.pid})\n\n`,
+    )
+    for (const line of lines) process.stderr.write(`  ${line}\n`)
+    process.stderr.write('\n')
+    return
+  }
+  log.info('tempo-actors', { version, node: nodeVersion, pid: process.pid })
+  for (const line of lines) {
+    const [subject, ...words] = line.split(/\s+/)
+    log.info('config', { [subject!]: words.join(' ') })
+  }
+}
+
+function say(text: string): number {
+  process.stdout.write(text)
+  return 0
+}

@@ -1,0 +1,117 @@
+/** Owns Tempo's HTTP API as one Hono app: tenants, errors and the route families. It holds no socket and no state. */
+import { Hono } from 'hono'
+import { compress } from 'hono/compress'
+import type { Config } from '../config.js'
+import type { FrontendApi, Refusal, Reply } from '../actors/frontend/contract.js'
+import type { Clock } from '../lib/time.js'
+import { errorText, type Log } from '../lib/log.js'
+import type { Histogram } from '../lib/metrics.js'
+import { BadParam } from './params.js'
+import { searchRoutes } from './routes/search.js'
+import { tagRoutes } from './routes/tags.js'
+import { traceRoutes } from './routes/traces.js'
+import { metricsRoutes } from './routes/metrics.js'
+import { statusRoutes, type StatusSource } from './routes/status.js'
+import { actorRoutes, type ActorControl } from './routes/actors.js'
+
+export const SINGLE_TENANT = 'single-tenant'
+
+export interface AppDependencies {
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Log
+  /** The query-frontend; its asks carry their own deadlines. */
+  readonly frontend: FrontendApi
+  readonly status: StatusSource
+  readonly control: ActorControl
+  /** `tempo_request_duration_seconds`. */
+  readonly requestDuration: Histogram
+}
+
+export interface Env {
+  Variables: { tenant: string }
+}
+
+/** Builds the app; every route answers or throws `BadParam` / `Refused`. */
+export function createApp(deps: AppDependencies): Hono<Env> {
+  const app = new Hono<Env>()
+  app.use(async (c, next) => {
+    const started = deps.clock.monotonic()
+    await next()
+    const seconds = (deps.clock.monotonic() - started) / 1000
+    deps.requestDuration
+      .labels(c.req.method, routeName(c.req.path), String(c.res.status), 'false')
+      .observe(seconds)
+  })
+  app.use(compress())
+  app.use('/api/*', async (c, next) => {
+    if (!deps.config.multitenancy_enabled || isTenantless(c.req.path)) {
+      c.set('tenant', SINGLE_TENANT)
+      return next()
+    }
+    const tenant = c.req.header('x-scope-orgid')
+    if (!tenant) return c.text('no org id: send the tenant in the header X-Scope-OrgID', 401)
+    if (!/^[A-Za-z0-9!\-_.*'()]{1,150}$/.test(tenant) || tenant === '.' || tenant === '..') {
+      return c.text(`invalid tenant in X-Scope-OrgID: ${JSON.stringify(tenant.slice(0, 64))}`, 400)
+    }
+    c.set('tenant', tenant)
+    return next()
+  })
+  app.route('/', traceRoutes(deps))
+  app.route('/', searchRoutes(deps))
+  app.route('/', tagRoutes(deps))
+  app.route('/', metricsRoutes(deps))
+  app.route('/', statusRoutes(deps))
+  app.route('/', actorRoutes(deps))
+  app.notFound((c) => c.text(`404 page not found: ${c.req.path}\n`, 404))
+  app.onError((error, c) => {
+    if (error instanceof BadParam) return c.text(error.message, 400)
+    if (error instanceof Refused) return c.text(error.refusal.message, error.refusal.status as 400)
+    const { status, message } = failureStatus(error)
+    deps.log.warn('request failed', { path: c.req.path, status, error: errorText(error) })
+    return c.text(message, status as 500)
+  })
+  return app
+}
+
+/** A typed refusal on its way to `onError`. */
+export class Refused extends Error {
+  constructor(readonly refusal: Refusal) {
+    super(refusal.message)
+  }
+}
+
+/** The data of a reply; throws its refusal. */
+export function accepted<T>(reply: Reply<T>): T {
+  if ('refused' in reply) throw new Refused(reply.refused)
+  return reply.ok
+}
+
+/** True when the client asked for protobuf in `Accept` (a substring match, as Tempo does). */
+export function wantsProtobuf(accept: string | undefined): boolean {
+  return accept?.includes('application/protobuf') ?? false
+}
+
+function failureStatus(error: Error): { status: number; message: string } {
+  const code = (error as { code?: unknown }).code
+  if (code === 'DEADLINE_EXCEEDED')
+    return { status: 504, message: `query timed out: ${error.message}` }
+  if (code === 'ACTOR_DOWN') return { status: 503, message: `${error.message}; try again` }
+  if (code === 'OVERLOADED') return { status: 429, message: error.message }
+  return { status: 500, message: `internal error: ${error.message}` }
+}
+
+function isTenantless(path: string): boolean {
+  return path === '/api/echo' || path.startsWith('/api/status/') || path.startsWith('/api/actors')
+}
+
+/** Tempo's route label: the path with its parameters named and slashes as underscores. */
+function routeName(path: string): string {
+  const named = path
+    .replace(/^\/api\/(v2\/)?traces\/[^/]+$/, '/api/$1traces/traceid')
+    .replace(/^\/api\/(v2\/)?search\/tag\/.+\/values$/, '/api/$1search/tag/tagname/values')
+    .replace(/^\/api\/actors\/[^/]+/, '/api/actors/name')
+  const known =
+    /^\/(api\/(v2\/)?(traces\/traceid|search(\/tags|\/tag\/tagname\/values)?|echo|status\/buildinfo|metrics\/query(_range)?|actors.*)|ready|metrics|status.*)$/
+  return known.test(named) ? named.slice(1).replaceAll('/', '_') : 'other'
+}

@@ -1,0 +1,57 @@
+/** Owns TraceQL metrics over HTTP: query_range and the instant query. */
+import { Hono } from 'hono'
+import { accepted, type AppDependencies, type Env } from '../app.js'
+import { BadParam, metricsRange, step_ns, wholeNumber } from '../params.js'
+
+const EXEMPLARS_MAX = 100
+
+export function metricsRoutes({ frontend, clock, config }: AppDependencies): Hono<Env> {
+  const limits = config.query_frontend
+  const read = (tenant: string, url: string) => {
+    const params = new URL(url).searchParams
+    const query = params.get('q') ?? params.get('query') ?? ''
+    if (query === '')
+      throw new BadParam('please provide a TraceQL metrics query in the parameter q')
+    const range = metricsRange(params, clock.now(), limits.query_end_cutoff_ms)
+    if (range.end_ns <= range.start_ns) throw new BadParam('start must be before end')
+    const length_ms = Number((range.end_ns - range.start_ns) / 1_000_000n)
+    if (limits.max_metrics_duration_ms > 0 && length_ms > limits.max_metrics_duration_ms) {
+      throw new BadParam(
+        `range of ${length_ms / 1000} s exceeds query_frontend.metrics.max_duration of ${limits.max_metrics_duration_ms / 1000} s`,
+      )
+    }
+    const exemplars = Math.min(
+      wholeNumber(params, 'exemplars', EXEMPLARS_MAX, { zero: true }),
+      EXEMPLARS_MAX,
+    )
+    const maxSeries = wholeNumber(params, 'maxSeries', 0, { zero: true })
+    return { params, ask: { tenant, query, exemplars, maxSeries, ...range } }
+  }
+  return new Hono<Env>()
+    .get('/api/metrics/query_range', async (c) => {
+      const { params, ask } = read(c.get('tenant'), c.req.url)
+      const step = step_ns(params)
+      const query = { ...ask, step_ns: step > 0n ? step : defaultStep_ns(ask.start_ns, ask.end_ns) }
+      return c.json(accepted(await frontend.queryRange(query)) as object)
+    })
+    .get('/api/metrics/query', async (c) => {
+      const { ask } = read(c.get('tenant'), c.req.url)
+      return c.json(accepted(await frontend.queryInstant({ ...ask, step_ns: 0n })) as object)
+    })
+}
+
+const SECOND_NS = 1_000_000_000n
+const STEPS_NS = [3600n, 300n, 60n, 15n, 5n, 1n].map((seconds) => seconds * SECOND_NS)
+/** Below a minute Grafana shows milliseconds. */
+const SHORT_RANGE_NS = 60n * SECOND_NS
+const SHORT_STEP_NS = 50_000_000n
+
+/** Range / 240, rounded down to a whole hour, 5 minutes, minute, 15, 5 or 1 seconds; 50 ms steps below a minute. */
+export function defaultStep_ns(start_ns: bigint, end_ns: bigint): bigint {
+  const wanted = (end_ns - start_ns) / 240n
+  if (end_ns - start_ns < SHORT_RANGE_NS) {
+    return wanted > SHORT_STEP_NS ? (wanted / SHORT_STEP_NS) * SHORT_STEP_NS : SHORT_STEP_NS
+  }
+  for (const step of STEPS_NS) if (wanted > step) return (wanted / step) * step
+  return SECOND_NS
+}

@@ -1,0 +1,100 @@
+/** Owns what operators look at: /ready, /metrics, /status pages, /api/echo and build information. */
+import { Hono } from 'hono'
+import { stringify } from 'yaml'
+import { formatDuration } from '../../lib/units.js'
+import type { BuildInfo } from '../../lib/build-info.js'
+import type { AppDependencies, Env } from '../app.js'
+
+export interface ServiceStatus {
+  readonly name: string
+  readonly component: string
+  readonly state: string
+  readonly restarts: number
+  readonly uptime_ms: number
+}
+
+/** Where the pages get their facts; each call is bounded by its own deadline. */
+export interface StatusSource {
+  readonly build: BuildInfo
+  /** Undefined = ready; otherwise why not. */
+  notReady(): Promise<string | undefined>
+  services(): Promise<readonly ServiceStatus[]>
+  /** The Prometheus exposition of every actor. */
+  metrics(): Promise<string>
+}
+
+const ENDPOINTS = [
+  'GET /ready',
+  'GET /metrics',
+  'GET /status',
+  'GET /status/{version,services,endpoints,config}',
+  'GET /api/echo',
+  'GET /api/status/buildinfo',
+  'GET /api/traces/{traceID}',
+  'GET /api/v2/traces/{traceID}',
+  'GET /api/search',
+  'GET /api/search/tags',
+  'GET /api/v2/search/tags',
+  'GET /api/search/tag/{tagName}/values',
+  'GET /api/v2/search/tag/{tagName}/values',
+  'GET /api/metrics/query_range',
+  'GET /api/metrics/query',
+  'GET /api/actors',
+]
+
+export function statusRoutes({ status, config }: AppDependencies): Hono<Env> {
+  const version = () =>
+    `tempo-actors, version ${status.build.version} (node ${status.build.nodeVersion})\n`
+  const services = async () => servicesTable(await status.services())
+  const configText = () => stringify(redacted(config))
+  const endpoints = () => ENDPOINTS.join('\n') + '\n'
+  return new Hono<Env>()
+    .get('/ready', async (c) => {
+      const reason = await status.notReady()
+      return reason === undefined ? c.text('ready\n') : c.text(`${reason}\n`, 503)
+    })
+    .get('/metrics', async (c) =>
+      c.body(await status.metrics(), 200, {
+        'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+      }),
+    )
+    .get('/api/echo', (c) => c.text('echo'))
+    .get('/api/status/buildinfo', (c) =>
+      c.json({
+        version: status.build.version,
+        revision: status.build.revision,
+        branch: '',
+        buildUser: '',
+        buildDate: '',
+        goVersion: '',
+        nodeVersion: status.build.nodeVersion,
+      }),
+    )
+    .get('/status', async (c) =>
+      c.text([version(), await services(), configText(), endpoints()].join('\n---\n')),
+    )
+    .get('/status/version', (c) => c.text(version()))
+    .get('/status/services', async (c) => c.text(await services()))
+    .get('/status/config', (c) => c.text(configText()))
+    .get('/status/endpoints', (c) => c.text(endpoints()))
+}
+
+function servicesTable(rows: readonly ServiceStatus[]): string {
+  const width = Math.max(...rows.map((row) => row.name.length), 4)
+  const lines = rows.map(
+    (row) =>
+      `${row.name.padEnd(width)}  ${row.state.padEnd(10)}  restarts=${row.restarts}  up=${formatDuration(Math.round(row.uptime_ms / 1000) * 1000)}`,
+  )
+  return lines.join('\n') + '\n'
+}
+
+/** The configuration without what must not be shown. */
+function redacted(config: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(config, (key, value: unknown) =>
+      /secret|password|access_key|token/i.test(key) && typeof value === 'string' && value !== ''
+        ? '<secret>'
+        : value,
+    ),
+  ) as unknown
+}

@@ -1,0 +1,84 @@
+/** Owns tag names and tag values, v1 and v2. */
+import { Hono } from 'hono'
+import { accepted, type AppDependencies, type Env } from '../app.js'
+import { BadParam, searchRange, wholeNumber } from '../params.js'
+
+const SCOPES = new Set([
+  '',
+  'none',
+  'resource',
+  'span',
+  'event',
+  'link',
+  'instrumentation',
+  'intrinsic',
+])
+
+export function tagRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
+  const names = async (tenant: string, url: string) => {
+    const params = new URL(url).searchParams
+    const scope = params.get('scope') ?? ''
+    if (!SCOPES.has(scope)) {
+      throw new BadParam(
+        `invalid scope: ${JSON.stringify(scope)}, one of ${[...SCOPES].filter(Boolean).join(', ')}`,
+      )
+    }
+    const limit = wholeNumber(params, 'limit', 0, { zero: true })
+    const query = params.get('q') ?? ''
+    const range = searchRange(params, clock.now())
+    return accepted(
+      await frontend.tagNames({
+        tenant,
+        scope: scope === 'none' ? '' : scope,
+        query,
+        limit,
+        ...range,
+      }),
+    )
+  }
+  const values = async (tenant: string, tag: string, url: string) => {
+    if (tag === '') throw new BadParam('please provide a tag name: /api/v2/search/tag/{tag}/values')
+    const params = new URL(url).searchParams
+    const limit = wholeNumber(params, 'limit', 0, { zero: true })
+    const query = params.get('q') ?? ''
+    const range = searchRange(params, clock.now())
+    return accepted(await frontend.tagValues({ tenant, tag, query, limit, ...range }))
+  }
+  return new Hono<Env>()
+    .get('/api/v2/search/tags', async (c) =>
+      c.json((await names(c.get('tenant'), c.req.url)) as object),
+    )
+    .get('/api/search/tags', async (c) => {
+      const { scopes = [], metrics } = await names(c.get('tenant'), c.req.url)
+      const tagNames = [
+        ...new Set(scopes.filter((s) => s.name !== 'intrinsic').flatMap((s) => s.tags ?? [])),
+      ].sort()
+      return c.json({ tagNames, metrics })
+    })
+    .get('/api/v2/search/tag/:tag{.+}/values', async (c) =>
+      c.json((await values(c.get('tenant'), c.req.param('tag'), c.req.url)) as object),
+    )
+    .get('/api/search/tag/:tag{.+}/values', async (c) => {
+      const { tagValues = [], metrics } = await values(
+        c.get('tenant'),
+        legacyName(c.req.param('tag')),
+        c.req.url,
+      )
+      return c.json({ tagValues: [...new Set(tagValues.map((v) => v.value))], metrics })
+    })
+}
+
+/** v1 knows unscoped names only: `service.name` is `.service.name`. */
+function legacyName(tag: string): string {
+  const isIntrinsic = [
+    'name',
+    'status',
+    'kind',
+    'duration',
+    'rootName',
+    'rootServiceName',
+  ].includes(tag)
+  return isIntrinsic || /^(resource|span|event|link|instrumentation)\.|^\.|:/.test(tag)
+    ? tag
+    : `.${tag}`
+}

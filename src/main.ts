@@ -1,0 +1,23 @@
+#!/usr/bin/env node
+/** Owns the program's entry: which command runs, and its exit code. The server is the command without a name. */
+process.setSourceMapsEnabled(true)
+
+const [command, ...rest] = process.argv.slice(2)
+
+async function main(): Promise<number> {
+  if (command === 'load') return (await import('./cli/load.js')).loadCommand(rest)
+  return (await import('./cli/serve.js')).serve(process.argv.slice(2))
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    // Expected failures are told by their commands in a sentence; what comes here is a fault of ours.
+    process.stderr.write(
+      `tempo-actors: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    )
+    process.exitCode = 1
+  },
+)

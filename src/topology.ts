@@ -1,0 +1,162 @@
+/**
+ * Owns the map: every actor, in the order of the data path, and the shared memory between them. Read this file first.
+ *
+ *     client ─OTLP▶ receiver ─[ingress]▶ distributor ─[traces 0..P]▶ livestore ─▶ WAL ─▶ head ─▶ block ─▶ flush ─▶ backend
+ *     client ◀HTTP─ http ◀─ frontend ◀─ querier ◀─ { heads, local blocks, backend blocks }            backend-worker: blocklist
+ *
+ * Started from the bottom up (sinks first), drained from the top down. `[x]` is a ring topic; the other arrows are asks.
+ */
+import type { Config } from './config.js'
+import { Acks } from './bus/acks.js'
+import type { ChildSpec } from './bus/child.js'
+import { Ring } from './bus/ring.js'
+import { DISTRIBUTOR_GROUP, INGRESS_TOPIC } from './actors/distributor/contract.js'
+import { LIVESTORE_GROUP, TRACES_TOPIC } from './actors/livestore/contract.js'
+import { MetricsPage } from './lib/metrics.js'
+import { Catalog } from './storage/catalog.js'
+import { HeadArena } from './storage/head/arena.js'
+
+/** Live heads and local blocks of one partition; a store that cannot reach its backend for a day stays below. */
+const CATALOG_ENTRIES = 8192
+/** Threads that may read live heads; a slot each. */
+const ARENA_READERS = 64
+/** Requests waiting for their ack at once. */
+const ACK_SLOTS = 16_384
+
+/** All memory that outlives its users, by name; the supervisor holds it. */
+export type SharedMemory = Record<string, SharedArrayBuffer>
+
+export interface ActorSpec {
+  readonly component: string
+  readonly module: string
+  /** Components it asks. */
+  readonly asks: readonly string[]
+  /** Names (or prefixes ending in '-') of the shared memory it is given. */
+  readonly shared: readonly string[]
+  /** Heap of the worker, MiB. */
+  readonly old_mib: number
+  readonly young_mib: number
+}
+
+/** Top to bottom: the way of a span in, then the way of an answer out. */
+export const ACTORS: readonly ActorSpec[] = [
+  // Owns the OTLP sockets; answers when the span is durable.
+  {
+    component: 'receiver',
+    module: './actors/receiver/actor.js',
+    asks: [],
+    shared: ['ingress-', 'traces-', 'acks'],
+    old_mib: 256,
+    young_mib: 16,
+  },
+  // Owns Tempo's HTTP port: routes, JSON, /metrics, /ready.
+  {
+    component: 'http',
+    module: './http/actor.js',
+    asks: ['frontend', 'livestore', 'supervisor'],
+    shared: ['metrics-', 'ingress-', 'traces-', 'arena'],
+    old_mib: 128,
+    young_mib: 8,
+  },
+  // Splits a query into jobs, merges, stops at the limit, retries.
+  {
+    component: 'frontend',
+    module: './actors/frontend/actor.js',
+    asks: ['querier', 'backend-worker'],
+    shared: ['catalog-'],
+    old_mib: 256,
+    young_mib: 8,
+  },
+  // Runs one job over live heads, local blocks and backend blocks.
+  {
+    component: 'querier',
+    module: './actors/querier/actor.js',
+    asks: [],
+    shared: ['catalog-', 'arena'],
+    old_mib: 512,
+    young_mib: 16,
+  },
+  // Validates, limits, regroups by trace.
+  {
+    component: 'distributor',
+    module: './actors/distributor/actor.js',
+    asks: [],
+    shared: ['ingress-', 'traces-', 'acks'],
+    old_mib: 128,
+    young_mib: 8,
+  },
+  // WAL, live heads, blocks, and the flush queue.
+  {
+    component: 'livestore',
+    module: './actors/livestore/actor.js',
+    asks: ['backend-worker'],
+    shared: ['traces-', 'catalog-', 'arena', 'acks'],
+    old_mib: 256,
+    young_mib: 16,
+  },
+  // Knows what the backend has.
+  {
+    component: 'backend-worker',
+    module: './actors/backend-worker/actor.js',
+    asks: [],
+    shared: [],
+    old_mib: 256,
+    young_mib: 8,
+  },
+]
+
+/** Makes the memory between the actors. Ring offsets start where the write-ahead log ended, so that they never go back. */
+export function createSharedMemory(config: Config, baseOffsets: readonly number[]): SharedMemory {
+  const { partitions, ring_bytes, ingress_bytes } = config.actors.bus
+  const memory: SharedMemory = {
+    acks: Acks.create({ slots: ACK_SLOTS }),
+    arena: HeadArena.create({ bytes: config.actors.head_bytes, readers: ARENA_READERS })
+      .memory as SharedArrayBuffer,
+  }
+  for (let partition = 0; partition < partitions; partition++) {
+    memory[`ingress-${partition}`] = Ring.create({
+      topic: INGRESS_TOPIC,
+      partition,
+      capacity_bytes: ingress_bytes,
+      groups: [{ name: DISTRIBUTOR_GROUP, mode: 'gating' }],
+    })
+    memory[`traces-${partition}`] = Ring.create({
+      topic: TRACES_TOPIC,
+      partition,
+      capacity_bytes: ring_bytes,
+      baseOffset: baseOffsets[partition] ?? 0,
+      groups: [{ name: LIVESTORE_GROUP, mode: 'gating' }],
+    })
+    memory[`catalog-${partition}`] = Catalog.create(partition, CATALOG_ENTRIES)
+  }
+  for (const { component } of ACTORS) memory[`metrics-${component}`] = MetricsPage.create()
+  return memory
+}
+
+/** The children of the supervisor, one replica of each actor. */
+export function children(config: Config, memory: SharedMemory): ChildSpec[] {
+  const { supervisor } = config.actors
+  return ACTORS.map((spec) => ({
+    component: spec.component,
+    index: 0,
+    module: new URL(spec.module, import.meta.url).href,
+    config,
+    asks: spec.asks,
+    shared: pick(memory, [...spec.shared, `metrics-${spec.component}`]),
+    heap: { maxOldGenerationSizeMb: spec.old_mib, maxYoungGenerationSizeMb: spec.young_mib },
+    restart: {
+      intensity: supervisor.intensity,
+      period_ms: supervisor.period_ms,
+      backoff_base_ms: supervisor.backoff_min_ms,
+      backoff_max_ms: supervisor.backoff_max_ms,
+      heartbeat_timeout_ms: supervisor.heartbeat_timeout_ms,
+      drain_timeout_ms: supervisor.drain_timeout_ms,
+    },
+  }))
+}
+
+function pick(memory: SharedMemory, names: readonly string[]): SharedMemory {
+  const wanted = (name: string) =>
+    names.some((n) => n === name || (n.endsWith('-') && name.startsWith(n)))
+  return Object.fromEntries(Object.entries(memory).filter(([name]) => wanted(name)))
+}
