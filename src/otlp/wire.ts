@@ -36,33 +36,49 @@ export type MalformedCode =
   | 'BAD_SPAN_ID'
   | 'BAD_ID_LENGTH'
 
-const FAULTS: Record<number, [MalformedCode, string]> = {
-  [TRUNCATED]: ['TRUNCATED', 'the message ends inside a field'],
-  [OVERRUN]: ['OVERRUN', 'a field is longer than the message that holds it'],
-  [VARINT_TOO_LONG]: ['VARINT_TOO_LONG', 'a varint has more bytes than its type allows'],
-  [BAD_TAG]: ['BAD_TAG', 'a tag has field number 0, a group or an unknown wire type'],
-  [WRONG_WIRE_TYPE]: ['WRONG_WIRE_TYPE', 'a known field has another wire type than OTLP gives it'],
-  [TOO_DEEP]: ['TOO_DEEP', 'attribute values are nested too deeply'],
-  [BAD_TRACE_ID]: ['BAD_TRACE_ID', 'trace ids must be 128 bit and not all zero'],
-  [BAD_SPAN_ID]: ['BAD_SPAN_ID', 'span ids must be 64 bit and not all zero'],
-  [BAD_ID_LENGTH]: [
-    'BAD_ID_LENGTH',
-    'a parent or linked id must be empty or of 64 (span), 128 (trace) bit',
-  ],
+const CODES: Record<number, MalformedCode> = {
+  [TRUNCATED]: 'TRUNCATED',
+  [OVERRUN]: 'OVERRUN',
+  [VARINT_TOO_LONG]: 'VARINT_TOO_LONG',
+  [BAD_TAG]: 'BAD_TAG',
+  [WRONG_WIRE_TYPE]: 'WRONG_WIRE_TYPE',
+  [TOO_DEEP]: 'TOO_DEEP',
+  [BAD_TRACE_ID]: 'BAD_TRACE_ID',
+  [BAD_SPAN_ID]: 'BAD_SPAN_ID',
+  [BAD_ID_LENGTH]: 'BAD_ID_LENGTH',
 }
 
-/** Why bytes are no OTLP: the code, the byte offset, and (for ids) the bits received. */
+const TEXTS: Record<MalformedCode, string> = {
+  TRUNCATED: 'the message ends inside a field',
+  OVERRUN: 'a field is longer than the message that holds it',
+  VARINT_TOO_LONG: 'a varint has more bytes than its type allows',
+  BAD_TAG: 'a tag has field number 0, a group or an unknown wire type',
+  WRONG_WIRE_TYPE: 'a known field has another wire type than OTLP gives it',
+  TOO_DEEP: 'attribute values are nested too deeply',
+  BAD_TRACE_ID: 'trace ids must be 128 bit and not all zero',
+  BAD_SPAN_ID: 'span ids must be 64 bit and not all zero',
+  BAD_ID_LENGTH: 'a parent or linked id must be empty or of 64 (span), 128 (trace) bit',
+}
+
+/** What a client is told: the fault, the byte offset, and (for ids) the bits received. */
+export function malformedText(code: MalformedCode, at: number, received_bits?: number): string {
+  const bits = received_bits === undefined ? '' : `, received ${received_bits} bits`
+  return `${TEXTS[code]}${bits} (byte ${at} of the request)`
+}
+
+/** Why bytes are no OTLP. */
 export class MalformedOtlp extends Error {
   readonly code: MalformedCode
   readonly at: number
+  readonly received_bits: number | undefined
 
   constructor(fault: number, at: number, received_bits?: number) {
-    const [code, text] = FAULTS[fault] ?? ['BAD_TAG', 'unknown fault']
-    const bits = received_bits === undefined ? '' : `, received ${received_bits} bits`
-    super(`${text}${bits} (byte ${at} of the request)`)
+    const code = CODES[fault] ?? 'BAD_TAG'
+    super(malformedText(code, at, received_bits))
     this.name = 'MalformedOtlp'
     this.code = code
     this.at = at
+    this.received_bits = received_bits
   }
 }
 
