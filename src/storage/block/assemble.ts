@@ -101,7 +101,7 @@ async function loadColumns(group: RowGroup): Promise<Columns> {
     ...parents,
     events,
     links,
-    fields: Object.fromEntries(fields) as LoadedFields,
+    fields: Object.fromEntries(fields),
     attributes: { resource, scope, span, event, link },
   }
 }

@@ -61,7 +61,7 @@ export class BlockDictionary implements Dictionary {
     input.end()
     let from = 0
     for (let i = 0; i < count; i++) {
-      this.#table.intern(bytes, from, ends[i]!)
+      this.#table.intern(bytes, from, ends[i])
       if (this.#table.size !== i + 1) input.fail(`string ${i + 1} stands twice`)
       from = ends[i]!
     }
@@ -99,29 +99,43 @@ export class BlockDictionary implements Dictionary {
     const code = this.#table.find(Buffer.from(text))
     return code <= this.stored ? code : 0
   }
-  intern(source: Uint8Array, from: number, to: number): number {
-    return this.#table.intern(source, from, to)
+  /** Takes strings that stand back to back; each end becomes the string's code. */
+  adopt(bytes: Uint8Array, ends: Uint32Array): void {
+    for (let i = 0, start = 0; i < ends.length; i++) {
+      const end = ends[i]!
+      ends[i] = this.#table.intern(bytes, start, end)
+      start = end
+    }
   }
 }
 
 /** Longer questions are not remembered. */
 const MAX_FIND_BYTES = 2 ** 20
 
+/** Strings of one page with codes from `base` + 1 on. */
+interface Adopted {
+  readonly base: number
+  readonly bytes: Uint8Array
+  readonly ends: Uint32Array
+}
+
 /** Codes of strings for one page only, as a trace's assembly needs them: above the block's, without looking for equals. */
 export class PageDictionary implements Dictionary {
-  readonly #sources: Uint8Array[] = []
-  readonly #froms: number[] = []
-  readonly #tos: number[] = []
-  constructor(readonly block: BlockDictionary) {}
+  readonly #adopted: Adopted[] = []
+  #size: number
+  constructor(readonly block: BlockDictionary) {
+    this.#size = block.stored
+  }
   get size(): number {
-    return this.block.stored + this.#sources.length
+    return this.#size
   }
   bytes(code: number): Uint8Array {
     if (code <= this.block.stored) return this.block.bytes(code)
-    const i = code - this.block.stored - 1
-    const source = this.#sources[i]
-    if (!source) throw new RangeError(`code ${code} is not in 1..${this.size}`)
-    return source.subarray(this.#froms[i], this.#tos[i])
+    const strings = this.#adopted.findLast(({ base }) => base < code)
+    if (!strings || code > this.#size)
+      throw new RangeError(`code ${code} is not in 1..${this.#size}`)
+    const i = code - strings.base - 1
+    return strings.bytes.subarray(i === 0 ? 0 : strings.ends[i - 1]!, strings.ends[i])
   }
   text(code: number): string {
     return textOf(this.bytes(code))
@@ -130,16 +144,16 @@ export class PageDictionary implements Dictionary {
     const stored = this.block.findStored(text)
     if (stored) return stored
     const bytes = Buffer.from(text)
-    for (let code = this.block.stored + 1; code <= this.size; code++) {
+    for (let code = this.block.stored + 1; code <= this.#size; code++) {
       if (bytes.equals(this.bytes(code))) return code
     }
     return 0
   }
-  intern(source: Uint8Array, from: number, to: number): number {
-    this.#sources.push(source)
-    this.#froms.push(from)
-    this.#tos.push(to)
-    return this.size
+  adopt(bytes: Uint8Array, ends: Uint32Array): void {
+    const base = this.#size
+    this.#adopted.push({ base, bytes, ends: ends.slice() })
+    for (let i = 0; i < ends.length; i++) ends[i] = base + i + 1
+    this.#size += ends.length
   }
 }
 

@@ -103,17 +103,20 @@ function writeName(out: ByteWriter, name: ColumnName): void {
   out.u8(KIND[name.kind])
   switch (name.kind) {
     case 'structure':
-      return out.varint(STRUCTURES.indexOf(name.structure))
+      out.varint(STRUCTURES.indexOf(name.structure))
+      break
     case 'field':
-      return out.varint(FIELDS.findIndex(([field]) => field === name.field))
+      out.varint(FIELDS.findIndex(([field]) => field === name.field))
+      break
     case 'mask':
-      return out.varint(LEVELS.indexOf(name.level))
+      out.varint(LEVELS.indexOf(name.level))
+      break
     case 'attribute': {
       const key = Buffer.from(name.key.key)
       out.u8(LEVELS.indexOf(name.key.level))
       out.u8(TYPES.indexOf(name.key.type))
       out.varint(key.length)
-      return out.bytes(key)
+      out.bytes(key)
     }
   }
 }

@@ -11,7 +11,7 @@ import type { ColumnEntry, Directory, Range } from './blockpack-directory.js'
 import type { GroupImage } from './blockpack-image.js'
 import { parentRows } from './blockpack-parents.js'
 import { StringCoder } from './blockpack-strings.js'
-import { differences, toZigzag } from './codec/words.js'
+import { differences, toZigzag, type Words } from './codec/words.js'
 
 /** Writes the pages of rows from..to of the column's dense values. */
 type WritePage = (out: ByteWriter, from: number, to: number) => void
@@ -57,7 +57,7 @@ class GroupRun {
   readonly #pageCount: number
   /** First span of each trace, first event and link of each span; with the end. */
   readonly #firstSpan: Uint32Array
-  traceIds: Uint8Array = new Uint8Array(0)
+  traceIds: Uint8Array
   #spanIds: Uint8Array
   #traceStart: IntColumn
   #spanStart: IntColumn
@@ -70,6 +70,7 @@ class GroupRun {
     this.#firstSpan = sums(image.spansPerTrace)
     this.#pageRows = cutPages(image, this.#firstSpan)
     this.#pageCount = this.#pageRows.trace.length - 1
+    this.traceIds = new Uint8Array(16 * image.counts.trace)
     this.#spanIds = new Uint8Array(8 * image.counts.span)
     this.#traceStart = zeros(image.counts.trace)
     this.#spanStart = zeros(image.counts.span)
@@ -98,75 +99,67 @@ class GroupRun {
   async #field(field: FieldName): Promise<void> {
     const column = await this.image.column({ kind: 'field', name: field })
     const name: ColumnName = { kind: 'field', field }
-    const { spansPerTrace, eventsPerSpan } = this.image
-    switch (field) {
-      case 'trace.id':
-        // Both id columns are always there, as they are: a reader bounds what a group may claim by them.
-        this.traceIds = column?.type === 'fixed' ? column.bytes : new Uint8Array(16 * this.image.counts.trace)
-        return this.#raw(name, 16, this.traceIds)
-      case 'span.id':
-        if (column?.type === 'fixed') this.#spanIds = column.bytes
-        return this.#raw(name, 8, this.#spanIds)
-      case 'span.parentId':
-        return column?.type === 'fixed' ? this.#parents(name, column.bytes) : undefined
-      case 'trace.start':
-        if (column?.type === 'int') this.#traceStart = column
-        return this.#words(name, CODEC.numbers, this.#traceStart)
-      case 'trace.end':
-        return column?.type === 'int'
-          ? this.#words(name, CODEC.sinceTrace, differences(column, this.#traceStart))
-          : undefined
-      case 'span.start': {
-        this.#spanStart = column?.type === 'int' ? column : this.#spanStart
-        const since = differences(this.#spanStart, previous(this.#spanStart, this.#traceStart, spansPerTrace))
-        return this.#words(name, CODEC.sincePrevious, since)
-      }
-      case 'event.time': {
-        if (column?.type !== 'int') return
-        const since = differences(column, repeated(this.#spanStart, eventsPerSpan, this.image.counts.event))
-        toZigzag(since)
-        return this.#words(name, CODEC.sinceSpan, since)
-      }
-      default:
-        if (column) this.#plain(name, column)
+    // Both id columns are always there, as they are: a reader bounds what a group may claim by them.
+    if (field === 'trace.id') {
+      if (column?.type === 'fixed') this.traceIds = column.bytes
+      this.#raw(name, 16, this.traceIds)
+    } else if (field === 'span.id') {
+      if (column?.type === 'fixed') this.#spanIds = column.bytes
+      this.#raw(name, 8, this.#spanIds)
+    } else if (column?.type === 'fixed') {
+      if (field === 'span.parentId') this.#parents(name, column.bytes)
+    } else if (TIMES.has(field)) {
+      if (column?.type === 'int') this.#time(name, field, column)
+    } else if (column) {
+      this.#plain(name, column)
     }
-  } // prettier-ignore
+  }
+
+  /** A time as what has passed since one nearby. */
+  #time(name: ColumnName, field: FieldName, column: IntColumn): void {
+    const { spansPerTrace, eventsPerSpan, counts } = this.image
+    if (field === 'trace.start') {
+      this.#traceStart = column
+      this.#words(name, CODEC.numbers, column)
+    } else if (field === 'trace.end') {
+      this.#words(name, CODEC.sinceTrace, differences(column, this.#traceStart))
+    } else if (field === 'span.start') {
+      this.#spanStart = column
+      const before = previous(column, this.#traceStart, spansPerTrace)
+      this.#words(name, CODEC.sincePrevious, differences(column, before))
+    } else {
+      const since = differences(column, repeated(this.#spanStart, eventsPerSpan, counts.event))
+      toZigzag(since)
+      this.#words(name, CODEC.sinceSpan, since)
+    }
+  }
 
   /** A column of one of the general codecs; one without any value is left out. */
   #plain(name: ColumnName, column: Column): void {
-    switch (column.type) {
-      case 'string':
-      case 'any':
-        return this.#strings(name, column.codes, column)
-      case 'int': {
-        const mask = this.#mask(name, column.present, 1)
-        if (mask === 'none') return
-        if (name.kind === 'field' && isZero(column)) return
-        const lo = dense(column.lo, mask?.flags)
-        const hi = dense(column.hi, mask?.flags)
-        const signed = name.kind === 'attribute'
-        return this.#words(name, CODEC.numbers, { lo, hi }, mask, signed, intRange(lo, hi, signed))
-      }
-      case 'float': {
-        const mask = this.#mask(name, column.present, 1)
-        if (mask === 'none') return
-        const values = dense(column.values, mask?.flags)
-        const words = new Uint32Array(values.slice().buffer)
-        const lo = words.filter((_, i) => (i & 1) === 0)
-        const hi = words.filter((_, i) => (i & 1) === 1)
-        return this.#words(name, CODEC.doubles, { lo, hi }, mask, false, floatRange(values))
-      }
-      case 'bool': {
-        const present = Uint8Array.from(column.values, (value) => (value === 0 ? 0 : 1))
-        const mask = this.#mask(name, present, 1)
-        if (mask === 'none') return
-        const values = dense(column.values, mask?.flags)
-        return this.#write(name, CODEC.bits, (out, from, to) => writeBits(out, values, from, to, 2), mask)
-      }
-      case 'fixed':
-        return this.#raw(name, column.width, column.bytes)
+    if (column.type === 'fixed') {
+      this.#raw(name, column.width, column.bytes)
+      return
     }
-  } // prettier-ignore
+    if (column.type === 'string' || column.type === 'any') {
+      this.#strings(name, column.codes, column)
+      return
+    }
+    if (name.kind === 'field' && column.type === 'int' && isZero(column)) return
+    const present = column.type === 'bool' ? flagsOf(column.values) : column.present
+    const mask = this.#mask(name, present)
+    if (mask === 'none') return
+    if (column.type === 'bool') {
+      const values = dense(column.values, mask?.flags)
+      this.#write(name, CODEC.bits, (out, from, to) => writeBits(out, values, from, to, 2), mask)
+    } else if (column.type === 'int') {
+      const words = { lo: dense(column.lo, mask?.flags), hi: dense(column.hi, mask?.flags) }
+      const signed = name.kind === 'attribute'
+      this.#words(name, CODEC.numbers, words, mask, signed, intRange(words, signed))
+    } else {
+      const values = dense(column.values, mask?.flags)
+      this.#words(name, CODEC.doubles, wordsOf(values), mask, false, floatRange(values))
+    }
+  }
 
   #strings(
     name: ColumnName,
@@ -175,12 +168,13 @@ class GroupRun {
   ): void {
     const coded = this.strings.code(columnText(name), codes, column.dictionary)
     if (coded.present === 0) return
-    const mask = coded.present < codes.length ? this.#mask(name, coded.flags, 1) : undefined
+    const mask = coded.present < codes.length ? this.#mask(name, coded.flags) : undefined
     if (mask === 'none') return
     if (coded.set) {
       const write: WritePage = (out, from, to) =>
         writeNumbers(out, coded.indexes.subarray(from, to))
-      return this.#write(name, CODEC.codes, write, mask, { codes: coded.set })
+      this.#write(name, CODEC.codes, write, mask, { codes: coded.set })
+      return
     }
     this.#write(name, CODEC.strings, (out, from, to) => {
       const { lengths, bytes } = this.strings.strings(coded.indexes.subarray(from, to), column.dictionary)
@@ -208,7 +202,7 @@ class GroupRun {
   #words(
     name: ColumnName,
     codec: Codec,
-    { lo, hi }: { lo: Uint32Array; hi: Uint32Array },
+    { lo, hi }: Words,
     mask?: Mask,
     signed = false,
     range?: Range,
@@ -224,10 +218,10 @@ class GroupRun {
     this.#write(name, CODEC.fixed, write)
   }
 
-  /** The mask that says the rows whose flag is `set`: undefined when all are, 'none' when none is. */
-  #mask(name: ColumnName, flags: Uint8Array | undefined, set: number): Mask | undefined | 'none' {
-    if (!flags?.includes(1 - set)) return undefined
-    if (!flags.includes(set)) return 'none'
+  /** The mask that says the rows whose flag is 1: undefined when all are, 'none' when none is. */
+  #mask(name: ColumnName, flags: Uint8Array | undefined): Mask | undefined | 'none' {
+    if (!flags?.includes(0)) return undefined
+    if (!flags.includes(1)) return 'none'
     const level = levelOfColumn(name)
     // Attributes of one kind of span come and go together, so masks repeat: one stands for all.
     const known = this.#masks.find((mask) => mask.level === level && sameBytes(mask.flags, flags))
@@ -240,7 +234,7 @@ class GroupRun {
       pageRows[p + 1] = pageRows[p]! + count
     }
     const mask: Mask = { level, flags: flags.slice(), pageRows }
-    const write: WritePage = (out, from, to) => writeBits(out, flags, from, to, set)
+    const write: WritePage = (out, from, to) => writeBits(out, flags, from, to, 1)
     this.#write({ kind: 'mask', level }, CODEC.bits, write)
     this.#masks.push(mask)
     return mask
@@ -275,6 +269,27 @@ const zeros = (rows: number): IntColumn => ({
   type: 'int', lo: new Uint32Array(rows), hi: new Uint32Array(rows), present: undefined,
 }) // prettier-ignore
 
+const TIMES: ReadonlySet<FieldName> = new Set<FieldName>([
+  'trace.start',
+  'trace.end',
+  'span.start',
+  'event.time',
+])
+
+const flagsOf = (values: Uint8Array): Uint8Array => values.map((value) => (value === 0 ? 0 : 1))
+
+/** The bits of doubles. */
+function wordsOf(values: Float64Array): Words {
+  const words = new Uint32Array(values.slice().buffer)
+  const lo = new Uint32Array(values.length)
+  const hi = new Uint32Array(values.length)
+  for (let i = 0; i < values.length; i++) {
+    lo[i] = words[2 * i]!
+    hi[i] = words[2 * i + 1]!
+  }
+  return { lo, hi }
+}
+
 const isZero = ({ lo, hi }: IntColumn): boolean => !lo.some(Boolean) && !hi.some(Boolean)
 
 /** 0, a, a+b, a+b+c, ... */
@@ -306,11 +321,16 @@ function cutPages(image: GroupImage, firstSpan: Uint32Array): Record<Level, Uint
   }
 }
 
+/** The values of the rows of which the flag is 1, which is all without flags. */
 function dense<T extends Uint32Array | Uint8Array | Float64Array>(
   values: T,
   flags?: Uint8Array,
 ): T {
-  return flags ? (values.filter((_, row) => flags[row] === 1) as T) : values
+  if (!flags) return values
+  const out = values.slice() as T
+  let at = 0
+  for (let row = 0; row < flags.length; row++) if (flags[row] === 1) out[at++] = values[row]!
+  return out.subarray(0, at) as T
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
@@ -344,7 +364,7 @@ function repeated(values: IntColumn, counts: Uint32Array, total: number): IntCol
   return out
 }
 
-function intRange(lo: Uint32Array, hi: Uint32Array, signed: boolean): Range {
+function intRange({ lo, hi }: Words, signed: boolean): Range {
   const bias = signed ? 0x80000000 : 0
   let min = 0
   let max = 0

@@ -33,8 +33,9 @@ import { mayHave } from './blockpack-may-have.js'
 import { CorruptBlock } from './encoding.js'
 
 /** A dictionary that takes the strings of a page. */
-export interface InterningDictionary extends Dictionary {
-  intern(source: Uint8Array, from: number, to: number): number
+export interface AdoptingDictionary extends Dictionary {
+  /** Takes strings that stand back to back; each end becomes the string's code. */
+  adopt(bytes: Uint8Array, ends: Uint32Array): void
 }
 
 export interface GroupContext {
@@ -75,7 +76,7 @@ export class BlockGroup implements RowGroup {
   /** Pages `first`..`end` of the group; a range of pages is a group of its own. */
   constructor(
     readonly context: GroupContext,
-    readonly dictionary: InterningDictionary,
+    readonly dictionary: AdoptingDictionary,
     readonly first = 0,
     readonly end = context.directory.pageCount,
   ) {
@@ -256,11 +257,7 @@ export class BlockGroup implements RowGroup {
     } else if (entry.codec === CODEC.strings) {
       await this.#each(entry, (input, page) => {
         const { bytes, ends } = readStrings(input, page.count)
-        for (let i = 0, start = 0; i < ends.length; i++) {
-          const end = ends[i]!
-          ends[i] = dictionary.intern(bytes, start, end)
-          start = end
-        }
+        dictionary.adopt(bytes, ends)
         scatter(ends, codes, page)
       })
     } else this.#wrongCodec(entry)
@@ -292,8 +289,10 @@ export class BlockGroup implements RowGroup {
   #words(entry: ColumnEntry, target: Words): Promise<Uint8Array | undefined> {
     return this.#each(entry, (input, page) => {
       const { from, to, count, flags } = page
-      if (!flags)
-        return readNumbers(input, target.lo.subarray(from, to), target.hi.subarray(from, to))
+      if (!flags) {
+        readNumbers(input, target.lo.subarray(from, to), target.hi.subarray(from, to))
+        return
+      }
       const lo = new Uint32Array(count)
       const hi = new Uint32Array(count)
       readNumbers(input, lo, hi)
@@ -426,7 +425,10 @@ export class BlockGroup implements RowGroup {
 /** Spreads the values of the rows that have one over all rows of the page. */
 function scatter<T extends Uint32Array | Uint8Array>(dense: T, target: T, page: PageRows): void {
   const { from, to, flags } = page
-  if (!flags) return target.set(dense, from)
+  if (!flags) {
+    target.set(dense, from)
+    return
+  }
   for (let row = from, i = 0; row < to; row++) if (flags[row] === 1) target[row] = dense[i++]!
 }
 

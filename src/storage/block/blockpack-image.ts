@@ -174,37 +174,41 @@ export class GroupImage {
     const first = columns.find((column) => column !== undefined)
     if (!first) return undefined
     const total = this.counts[level]
-    const parts = <C extends Column, T>(of: (column: C) => T) =>
-      columns.map((column) => (column === undefined ? undefined : of(column as C)))
     switch (first.type) {
       case 'string':
       case 'any': {
-        const strings = parts((column: typeof first) => column)
-        return { type: first.type, ...this.#strings.unify(strings, rows, total) }
+        const strings = this.#strings.unify(columns as (typeof first | undefined)[], rows, total)
+        return { type: first.type, ...strings }
       }
-      case 'int':
+      case 'int': {
+        const ints = columns as (IntColumn | undefined)[]
+        const isSparse = ref.kind === 'attribute'
         return {
           type: 'int',
-          lo: gather((n) => new Uint32Array(n), parts((c: IntColumn) => c.lo), rows, total),
-          hi: gather((n) => new Uint32Array(n), parts((c: IntColumn) => c.hi), rows, total),
-          present: gatherPresent(parts((c: IntColumn) => c), rows, total, ref.kind === 'attribute'),
+          lo: gather(uint32s, ints.map((c) => c?.lo), rows, total),
+          hi: gather(uint32s, ints.map((c) => c?.hi), rows, total),
+          present: gatherPresent(ints, rows, total, isSparse),
         } // prettier-ignore
-      case 'float':
+      }
+      case 'float': {
+        const floats = columns as (typeof first | undefined)[]
         return {
           type: 'float',
-          values: gather((n) => new Float64Array(n), parts((c: typeof first) => c.values), rows, total),
-          present: gatherPresent(parts((c: typeof first) => c), rows, total, true),
+          values: gather(float64s, floats.map((c) => c?.values), rows, total),
+          present: gatherPresent(floats, rows, total, true),
         } // prettier-ignore
+      }
       case 'bool': {
-        const values = parts((column: typeof first) => column.values)
-        return { type: 'bool', values: gather((n) => new Uint8Array(n), values, rows, total) }
+        const bools = columns as (typeof first | undefined)[]
+        return { type: 'bool', values: gather(uint8s, bools.map((c) => c?.values), rows, total) }
       }
       case 'fixed': {
-        const bytes = parts((column: typeof first) => column.bytes)
+        const fixed = columns as (typeof first | undefined)[]
+        const bytes = fixed.map((c) => c?.bytes)
         return { ...first, bytes: gatherFixed(first.width, bytes, rows, total) }
       }
     }
-  }
+  } // prettier-ignore
 
   /** Rows of equal content in different slices become one; returns the new row of each span. */
   async #deduplicate(level: 'resource' | 'scope', ofSpan: Uint32Array): Promise<Uint32Array> {
@@ -215,7 +219,9 @@ export class GroupImage {
     const texts = Array.from({ length: this.counts[level] }, () => '')
     for (const ref of refs) {
       const column = await this.column(ref)
-      if (column) for (let row = 0; row < texts.length; row++) texts[row] += `${cell(column, row)},`
+      if (column)
+        for (let row = 0; row < texts.length; row++)
+          texts[row] = `${texts[row]!}${cell(column, row)},`
     }
     const kept = new Map<string, number>()
     const newRow = texts.map((text) => {
@@ -299,6 +305,9 @@ function childRows(offsets: Uint32Array, span: Rows, counts: Uint32Array, at: nu
 }
 
 type Numbers = Uint32Array | Uint8Array | Float64Array
+const uint32s = (length: number): Uint32Array => new Uint32Array(length)
+const uint8s = (length: number): Uint8Array => new Uint8Array(length)
+const float64s = (length: number): Float64Array => new Float64Array(length)
 
 /** The values of the rows of all parts, back to back; a part without the column gives zeros. */
 function gather<T extends Numbers>(
@@ -353,7 +362,7 @@ function gatherPresent(
   sparse: boolean,
 ): Uint8Array | undefined {
   if (!sparse || parts.every((part) => part && !part.present)) return undefined
-  if (parts.length === 1) return gather((n) => new Uint8Array(n), [parts[0]!.present], rows, total)
+  if (parts.length === 1) return gather(uint8s, [parts[0]!.present], rows, total)
   const out = new Uint8Array(total)
   let at = 0
   for (const [i, part] of parts.entries()) {
@@ -382,7 +391,7 @@ class StringSpace implements Dictionary {
     const [only] = dictionaries
     if (dictionaries.size === 1) {
       const codes = parts.map((part) => part?.codes)
-      return { codes: gather((n) => new Uint32Array(n), codes, rows, total), dictionary: only! }
+      return { codes: gather(uint32s, codes, rows, total), dictionary: only! }
     }
     const codes = new Uint32Array(total)
     let at = 0

@@ -31,7 +31,7 @@ export class RangeReader {
     if (length === 0) return Promise.resolve(new Uint8Array(0))
     return new Promise((resolve, reject) => {
       if (this.#queue.push({ offset, length, resolve, reject }) === 1) {
-        queueMicrotask(() => this.#flush())
+        setImmediate(() => this.#flush())
       }
     })
   }

@@ -10,7 +10,7 @@ const EDGE = readFileSync(new URL('../../fixtures/edge.bin', import.meta.url))
 const edgeTraces = () => [...lengthDelimited(EDGE)].flatMap((bytes) => decodeTraces(bytes))
 
 test('every trace of the shop comes back equal', async () => {
-  const source = memorySource(shopTraces({ traces: 500 }))
+  const source = memorySource(shopTraces({ traces: 150 }))
   const { meta, backend } = await build(groupsOf(source))
   const block = await blockpack.open(meta, backend)
   expect(await tracesOf(block)).toEqual(await tracesOf(source))

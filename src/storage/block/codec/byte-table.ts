@@ -18,7 +18,7 @@ export class ByteTable {
   /** A view of the code's bytes, valid until the next `intern`. */
   bytes(code: number): Uint8Array {
     if (code < 1 || code > this.size) throw new RangeError(`code ${code} is not in 1..${this.size}`)
-    return this.#data.subarray(this.#ends[code - 1]!, this.#ends[code]!)
+    return this.#data.subarray(this.#ends[code - 1], this.#ends[code])
   }
 
   /** The code of `source[from..to)`, 0 when it is not in the table. */
