@@ -139,6 +139,8 @@ export class AckReceiver extends Acks {
   /** Ends of a request whose parts are all routed: final, so the shared words need not be read again. */
   readonly #ends: Float64Array
   readonly #isFinal: Uint8Array
+  /** The correlation that holds a slot, 0 = none: what is asked often must not need the shared words. */
+  readonly #holders: Uint32Array
 
   /** Takes the table over: what a predecessor left open is closed, its clients are gone with it. */
   constructor(buffer: SharedArrayBuffer) {
@@ -146,6 +148,7 @@ export class AckReceiver extends Acks {
     this.#free = new Uint16Array(this.slots)
     this.#ends = new Float64Array(this.slots * this.partitions)
     this.#isFinal = new Uint8Array(this.slots)
+    this.#holders = new Uint32Array(this.slots)
     for (let slot = 0; slot < this.slots; slot++) this.#close(slot)
   }
 
@@ -169,7 +172,9 @@ export class AckReceiver extends Acks {
     let generation = Number(generationOf(Atomics.load(this.longs, word))) + 1
     if (generation > GENERATIONS) generation = this.#wipe(slot)
     Atomics.store(this.longs, word, tagged(BigInt(generation), BigInt(parts) << PARTS_SHIFT))
-    return ((generation << 16) | slot) >>> 0
+    const correlation = ((generation << 16) | slot) >>> 0
+    this.#holders[slot] = correlation
+    return correlation
   }
 
   /**
@@ -177,30 +182,26 @@ export class AckReceiver extends Acks {
    * until `close`. `committedOf` answers a partition's committed position.
    */
   poll(correlation: number, committedOf: (partition: number) => number): AckOutcome | undefined {
-    const parts = this.openParts(correlation)
-    if (parts === undefined) return undefined
     const slot = slotOf(correlation)
-    const generation = BigInt(correlation >>> 16)
+    if (!this.#isOpen(correlation)) return undefined
     if (this.#isFinal[slot] === 0) {
-      const refusal = this.#refusal(slot, generation)
+      const refusal = this.#refusal(slot, BigInt(correlation >>> 16))
       if (refusal !== undefined) return refusal
-      if (routedCount(parts) < partCount(parts)) return undefined
-      this.#readEnds(slot, generation)
+      if (!this.#readEnds(correlation)) return undefined
     }
     const first = slot * this.partitions
     for (let partition = 0; partition < this.partitions; partition++) {
       const end = this.#ends[first + partition]!
       if (end > 0 && committedOf(partition) < end) return undefined
     }
-    const rejected = this.payload(slot, REJECTED_WORD, generation) ?? 0n
+    const rejected = this.payload(slot, REJECTED_WORD, BigInt(correlation >>> 16)) ?? 0n
     const reason = Number(rejected >> CODE_SHIFT)
     return { kind: 'durable', rejectedSpans: Number(rejected & U32_MASK), reason }
   }
 
   /** Gives the slot back: the request was answered or given up. Late marks find another generation. */
   close(correlation: number): void {
-    if (this.openParts(correlation) === undefined) return
-    this.#close(slotOf(correlation))
+    if (this.#isOpen(correlation)) this.#close(slotOf(correlation))
   }
 
   /** What an open request still waits for, for the log line of one that timed out. */
@@ -217,7 +218,12 @@ export class AckReceiver extends Acks {
     return text.join(', ')
   }
 
+  #isOpen(correlation: number): boolean {
+    return correlation !== NO_CORRELATION && this.#holders[slotOf(correlation)] === correlation
+  }
+
   #close(slot: number): void {
+    this.#holders[slot] = NO_CORRELATION
     const word = this.wordOf(slot, PARTS_WORD)
     const generation = generationOf(Atomics.load(this.longs, word))
     Atomics.store(this.longs, word, tagged(generation, 0n))
@@ -238,12 +244,17 @@ export class AckReceiver extends Acks {
     return Number(this.payload(slot, ENDS_WORD + partition, generation) ?? 0n) * END_UNIT
   }
 
-  #readEnds(slot: number, generation: bigint): void {
-    const first = slot * this.partitions
+  /** Takes the ends over once all parts are routed; false before. */
+  #readEnds(correlation: number): boolean {
+    const parts = this.openParts(correlation) ?? 0n
+    if (routedCount(parts) < partCount(parts)) return false
+    const slot = slotOf(correlation)
     for (let partition = 0; partition < this.partitions; partition++) {
-      this.#ends[first + partition] = this.#end(slot, partition, generation)
+      const end = this.#end(slot, partition, BigInt(correlation >>> 16))
+      this.#ends[slot * this.partitions + partition] = end
     }
     this.#isFinal[slot] = 1
+    return true
   }
 
   #refusal(slot: number, generation: bigint): AckOutcome | undefined {

@@ -1,7 +1,8 @@
 /** Owns the group slots of a ring: who may commit, since which epoch, and how often a start found nothing moved. */
 import { assert } from '../lib/assert.js'
 import * as at from './layout.js'
-import type { GroupMode, Ring } from './ring.js'
+import type { Ring } from './ring.js'
+import type { GroupMode } from './ring-format.js'
 import { wake } from './parking.js'
 
 /** What a group's slot says, read word by word: a snapshot for people and metrics. */

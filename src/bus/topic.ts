@@ -2,7 +2,8 @@
 import { assert } from '../lib/assert.js'
 import { BusFormatError, BusNameError } from './errors.js'
 import { Consumer, type ConsumerOptions } from './consumer.js'
-import { type Fill, type GroupSpec, type RecordHead, Ring } from './ring.js'
+import { type Fill, type RecordHead, Ring } from './ring.js'
+import type { GroupSpec } from './ring-format.js'
 
 /** The topics of the house, in the order in which a span passes them. */
 export const TOPICS = { ingress: 'ingress', traces: 'traces' } as const

@@ -214,7 +214,7 @@ it.each([1, 2, 3])('agrees with a model of many requests at once, seed %d', (see
   const closed: number[] = []
   const tails = [0, 0, 0]
   let durable = 0
-  for (let step = 0; step < 6_000; step++) {
+  for (let step = 0; step < 3_000; step++) {
     const ids = [...open.keys()]
     if (ids.length === 0 || random.oneIn(6)) {
       const parts = 1 + random.below(4)
@@ -253,7 +253,7 @@ it.each([1, 2, 3])('agrees with a model of many requests at once, seed %d', (see
       closed.push(id)
     }
   }
-  expect(durable).toBeGreaterThan(150)
+  expect(durable).toBeGreaterThan(80)
 })
 
 it('wakes the receiver when a part is routed, a request refused, but not for a closed one', () => {

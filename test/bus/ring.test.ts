@@ -53,17 +53,13 @@ describe('append', () => {
       while (residues.size < 4096 / 32) {
         const length = (n * 53) % 450
         const end = append(ring, n, length)
-        expect(end).toBeGreaterThan(0)
-        const batch = consumer.poll()!
-        expect(batch.records.length).toBe(1)
-        const record = batch.records[0]!
-        expect(record.correlation).toBe(n)
-        expect(record.value.length).toBe(length)
-        expect(isIntact(record)).toBe(true)
-        expect(record.end).toBe(end)
+        const { records } = consumer.poll()!
+        const [record] = records
+        const found = [records.length, record!.correlation, record!.value.length, record!.end]
+        expect([...found, isIntact(record!)]).toEqual([1, n, length, end, true])
         consumer.commit(end)
         residues.add(end % 4096)
-        expect(++n).toBeLessThan(5000)
+        if (++n > 5000) throw new Error(`only ${residues.size} residues`)
       }
     },
   )
@@ -238,7 +234,7 @@ it.each([1, 2, 3, 4, 5, 6])(
     let read = 0
     let done = 0
     let n = 0
-    for (let step = 0; step < 4000; step++) {
+    for (let step = 0; step < 2000; step++) {
       const dice = random.below(10)
       if (dice < 5) {
         const length = random.below(random.below(4) === 0 ? 1000 : 200)
@@ -273,6 +269,6 @@ it.each([1, 2, 3, 4, 5, 6])(
         read = done
       }
     }
-    expect(n).toBeGreaterThan(500)
+    expect(n).toBeGreaterThan(250)
   },
 )

@@ -1,7 +1,8 @@
 /** Owns what the tests of the ring share: rings of known shape, records that can be checked, an append that must succeed. */
 import { assignGroup } from '../../src/bus/group.js'
 import { Consumer, type BusRecord } from '../../src/bus/consumer.js'
-import { type Fill, Ring, type RingSpec } from '../../src/bus/ring.js'
+import { type Fill, Ring } from '../../src/bus/ring.js'
+import type { RingSpec } from '../../src/bus/ring-format.js'
 
 export const WRITER = 7
 export const READER = 9
