@@ -4,6 +4,7 @@
  */
 import { expose, transfer as comlinkTransfer, wrap } from 'comlink'
 import type { MessagePort } from 'node:worker_threads'
+import { Deadlines } from '../lib/deadlines.js'
 import type { Clock } from '../lib/time.js'
 import type { Call } from './actor.js'
 import {
@@ -70,7 +71,8 @@ export interface ServeOptions {
 /** Answers asks that come in by this port, until it closes; then whoever still works for it is told by `call.signal`. */
 export function serve(port: MessagePort, asks: object, options: ServeOptions): void {
   const { gauge } = options
-  const running = new Map<number, AbortController>()
+  const deadlines = new Deadlines(options.clock)
+  const running = new Map<number, ServedCall>()
   const door: Door = {
     async invoke(id, method, args, deadline_ms) {
       const handler = handlerOf(asks, method)
@@ -80,19 +82,21 @@ export function serve(port: MessagePort, asks: object, options: ServeOptions): v
       if (gauge.serving >= gauge.max_serving) {
         return { kind: 'overloaded', serving: gauge.serving, max_serving: gauge.max_serving }
       }
-      const controller = new AbortController()
-      running.set(id, controller)
-      const reply = await handle(handler, args, { controller, deadline_ms, ...options })
+      const call = new ServedCall(deadline_ms, gauge)
+      running.set(id, call)
+      const deadline = deadlines.after(deadline_ms, () => call.end({ kind: 'deadline' }))
+      const reply = await call.run(handler, args)
+      deadlines.clear(deadline)
       running.delete(id)
       return reply.kind === 'value' ? moving(reply, transfersOf(reply.value)) : reply
     },
     cancel(id) {
-      running.get(id)?.abort()
+      running.get(id)?.end({ kind: 'cancelled' })
       return Promise.resolve()
     },
   }
   port.once('close', () => {
-    for (const controller of running.values()) controller.abort()
+    for (const call of running.values()) call.end({ kind: 'cancelled' })
   })
   expose(door, port)
 }
@@ -106,38 +110,57 @@ function handlerOf(asks: object, method: string): Handler | undefined {
   return typeof handler === 'function' ? (handler.bind(asks) as Handler) : undefined
 }
 
-interface Handling extends ServeOptions {
-  controller: AbortController
-  deadline_ms: number
-}
+/** A reason made once: without one, every abort would make an error with a stack. */
+const ASK_IS_OVER = Object.assign(new Error('nobody waits for the answer any more'), {
+  code: 'ASK_IS_OVER',
+})
 
-/** Runs the handler to its end, but replies at the deadline at the latest: a caller's slot always comes back. */
-function handle(handler: Handler, args: unknown, handling: Handling): Promise<Reply> {
-  const { gauge, controller, deadline_ms, clock } = handling
-  const { signal } = controller
-  gauge.serving++
-  return new Promise<Reply>((resolve) => {
-    let isReplied = false
-    const finish = (reply: Reply) => {
-      if (isReplied) return
-      isReplied = true
-      gauge.handled++
-      if (reply.kind !== 'value') gauge.failed++
-      resolve(reply)
-      controller.abort()
+/** One ask at its target. The handler runs to its end, but the reply leaves at the deadline: a caller's slot always comes back. */
+class ServedCall implements Call {
+  #reply: Reply | undefined
+  #resolve: (reply: Reply) => void = () => undefined
+  #controller: AbortController | undefined
+
+  constructor(
+    readonly deadline_ms: number,
+    private readonly gauge: ServeGauge,
+  ) {}
+
+  /** Made when a handler looks at it: most never do, and it is dear. */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      if (this.#reply) this.#controller.abort(ASK_IS_OVER)
     }
-    Promise.resolve()
-      .then(() => handler(args, { signal, deadline_ms }))
-      .then(
-        (value) => finish({ kind: 'value', value }),
-        (error: unknown) => finish({ kind: 'error', error: toWireError(error) }),
-      )
-      .finally(() => gauge.serving--)
-      .catch(() => undefined)
-    void clock.sleep(deadline_ms, signal).then(() => {
-      finish({ kind: signal.aborted ? 'cancelled' : 'deadline' })
-    })
-  })
+    return this.#controller.signal
+  }
+
+  run(handler: Handler, args: unknown): Promise<Reply> {
+    this.gauge.serving++
+    const replied = new Promise<Reply>((resolve) => (this.#resolve = resolve))
+    void this.#handle(handler, args)
+    return replied
+  }
+
+  /** The first end counts. */
+  end(reply: Reply): void {
+    if (this.#reply) return
+    this.#reply = reply
+    this.gauge.handled++
+    if (reply.kind !== 'value') this.gauge.failed++
+    this.#resolve(reply)
+    this.#controller?.abort(ASK_IS_OVER)
+  }
+
+  async #handle(handler: Handler, args: unknown): Promise<void> {
+    try {
+      this.end({ kind: 'value', value: await handler(args, this) })
+    } catch (error) {
+      this.end({ kind: 'error', error: toWireError(error) })
+    } finally {
+      this.gauge.serving--
+    }
+  }
 }
 
 export interface AskTerms {
@@ -157,7 +180,7 @@ export class Pipe {
     readonly target: string,
     readonly actorId: number,
     private readonly port: MessagePort,
-    private readonly clock: Clock,
+    private readonly deadlines: Deadlines,
     private readonly max_in_flight: number,
     onClose: (pipe: Pipe) => void,
   ) {
@@ -200,11 +223,10 @@ export class Pipe {
   #send(method: string, args: unknown, { deadline_ms, signal }: AskTerms): Promise<unknown> {
     const id = ++this.#askId
     return new Promise((resolve, reject) => {
-      const timer = new AbortController()
       const settle = (finish: () => void) => {
         this.#pending.delete(die)
         signal?.removeEventListener('abort', cancel)
-        timer.abort()
+        this.deadlines.clear(deadline)
         finish()
       }
       const die = (why: string) => settle(() => reject(new ActorDown(this.target, method, why)))
@@ -214,8 +236,7 @@ export class Pipe {
       }
       this.#pending.add(die)
       signal?.addEventListener('abort', cancel)
-      void this.clock.sleep(deadline_ms, timer.signal).then(() => {
-        if (timer.signal.aborted) return
+      const deadline = this.deadlines.after(deadline_ms, () => {
         settle(() => reject(new DeadlineExceeded(this.target, method, deadline_ms)))
       })
       this.#unanswered++

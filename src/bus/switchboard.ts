@@ -1,6 +1,7 @@
 /** Owns an actor's asks: which targets there are, the pipe to each, and what an ask does while a target is down. */
 import type { MessagePort } from 'node:worker_threads'
 import { assert } from '../lib/assert.js'
+import { Deadlines } from '../lib/deadlines.js'
 import type { Clock } from '../lib/time.js'
 import type { Asker, AskOptions } from './actor.js'
 import { ActorDown, AskCancelled, NoSuchAsk, Overloaded } from './ask-errors.js'
@@ -29,6 +30,7 @@ export interface SwitchboardOptions {
 
 export class Switchboard {
   readonly #clock: Clock
+  readonly #deadlines: Deadlines
   readonly #max_in_flight: number
   readonly #components = new Map<string, Line[]>()
   readonly #lines = new Map<string, Line>()
@@ -39,6 +41,7 @@ export class Switchboard {
 
   constructor(options: SwitchboardOptions) {
     this.#clock = options.clock
+    this.#deadlines = new Deadlines(options.clock)
     this.#max_in_flight = options.max_in_flight ?? MAX_IN_FLIGHT
     for (const [component, names] of Object.entries(options.targets)) {
       this.setReplicas(component, names)
@@ -78,7 +81,7 @@ export class Switchboard {
       return
     }
     line.actorId = actorId
-    line.pipe = new Pipe(name, actorId, port, this.#clock, this.#max_in_flight, (pipe) => {
+    line.pipe = new Pipe(name, actorId, port, this.#deadlines, this.#max_in_flight, (pipe) => {
       if (line.pipe === pipe) line.pipe = undefined
     })
     this.#notify()
@@ -166,12 +169,11 @@ export class Switchboard {
     }
     waiting.waiting++
     return new Promise<Pipe>((resolve, reject) => {
-      const timer = new AbortController()
       const settle = (finish: () => void) => {
         waiting.waiting--
         this.#changed.delete(look)
         signal?.removeEventListener('abort', cancel)
-        timer.abort()
+        this.#deadlines.clear(deadline)
         finish()
       }
       const fail = (error: Error) => settle(() => reject(error))
@@ -185,12 +187,9 @@ export class Switchboard {
       }
       this.#changed.add(look)
       signal?.addEventListener('abort', cancel)
-      void this.#clock.sleep(deadline_ms, timer.signal).then(() => {
-        if (!timer.signal.aborted) {
-          fail(
-            new ActorDown(target, method, `it was down for the ${deadline_ms} ms of the deadline`),
-          )
-        }
+      const why = `it was down for the ${deadline_ms} ms of the deadline`
+      const deadline = this.#deadlines.after(deadline_ms, () => {
+        fail(new ActorDown(target, method, why))
       })
       look()
     })

@@ -16,7 +16,7 @@ import { VitalsWriter } from './vitals.js'
 process.setSourceMapsEnabled(true)
 
 /** Distance of two looks at the event loop; a lag shorter than this is not seen every time. */
-const LAG_RESOLUTION_MS = 20
+const LAG_RESOLUTION_MS = 50
 /** Beats until the lag histogram starts anew: its p99 speaks of the last few seconds, not of the whole life. */
 const LAG_WINDOW_BEATS = 40
 const NS_PER_MS = 1e6
