@@ -43,8 +43,13 @@ export class Random {
 
 /** Writes protobuf into a growing buffer. */
 export class Proto {
-  #bytes = new Uint8Array(1024)
+  #bytes = new Uint8Array(256)
   #at = 0
+
+  /** Valid until the next write. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#at)
+  }
 
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#at)
@@ -63,6 +68,12 @@ export class Proto {
 
   varint(value: bigint | number): this {
     this.#room(10)
+    if (typeof value === 'number' && value >= 0 && value < 0x80000000) {
+      let small = value
+      for (; small >= 0x80; small >>>= 7) this.#bytes[this.#at++] = (small & 0x7f) | 0x80
+      this.#bytes[this.#at++] = small
+      return this
+    }
     let rest = BigInt.asUintN(64, BigInt(value))
     while (rest >= 0x80n) {
       this.#bytes[this.#at++] = Number(rest & 0x7fn) | 0x80
@@ -111,7 +122,7 @@ export class Proto {
   }
 
   message(field: number, message: Proto): this {
-    return this.bytes(field, message.finish())
+    return this.bytes(field, message.view())
   }
 
   #room(bytes: number): void {

@@ -181,7 +181,7 @@ function traceTimes(group: HeadGroup): {
     end.lo[trace] = bestLo
     end.hi[trace] = bestHi
   }
-  return { start: group.integers(start.lo, start.hi), end: group.integers(end.lo, end.hi) }
+  return { start: group.integersOf(start), end: group.integersOf(end) }
 }
 
 /** The place in the group of each trace's root span: the one without a parent that arrived last; -1 = none. */

@@ -195,6 +195,12 @@ export class HeadGroup implements RowGroup {
     return { type: 'int', lo: lo ?? zeros, hi: hi ?? zeros, present: undefined }
   }
 
+  /** The same of derived halves, which may turn out to be zero throughout. */
+  integersOf(halves: { lo: Uint32Array; hi: Uint32Array }): IntColumn | undefined {
+    const isZero = halves.lo.every((word) => word === 0) && halves.hi.every((word) => word === 0)
+    return isZero ? undefined : this.integers(halves.lo, halves.hi)
+  }
+
   parentRows(): Parents {
     if (this.#parents) return this.#parents
     const { view } = this.owner

@@ -4,7 +4,7 @@ import type { HeadView } from './head-view.js'
 
 export type TraceOrder = 'arrival' | 'traceId'
 
-/** Spans of a row group, about: whole traces are added until it is reached. */
+/** Default spans of a row group, about: whole traces are added until it is reached. */
 export const GROUP_SPANS = 32_768
 const INSERTION_MAX = 64
 
@@ -20,7 +20,7 @@ export interface SpanOrder {
 }
 
 /** The order of all spans of a snapshot. */
-export function orderSpans(view: HeadView, order: TraceOrder): SpanOrder {
+export function orderSpans(view: HeadView, order: TraceOrder, groupSpans: number): SpanOrder {
   const traceCount = view.count(TRACE)
   const spanCount = view.count(SPAN)
   const traces = order === 'traceId' ? tracesById(view) : rowsUpTo(traceCount)
@@ -37,7 +37,7 @@ export function orderSpans(view: HeadView, order: TraceOrder): SpanOrder {
   const spans = new Uint32Array(spanCount)
   for (let span = 0; span < spanCount; span++) spans[next[traceOf[span]!]!++] = span
   sortByStart(view, spans, starts)
-  return { traces, spans, starts, groups: cutGroups(starts) }
+  return { traces, spans, starts, groups: cutGroups(starts, groupSpans) }
 }
 
 /** The order of one trace's spans alone; undefined when the snapshot has not got it. */
@@ -59,11 +59,11 @@ export function orderTrace(view: HeadView, traceId: Uint8Array): SpanOrder | und
   }
 }
 
-function cutGroups(starts: Uint32Array): Uint32Array {
+function cutGroups(starts: Uint32Array, groupSpans: number): Uint32Array {
   const groups = [0]
   const traces = starts.length - 1
   for (let trace = 0, begin = 0; trace < traces; trace++) {
-    if (starts[trace + 1]! - begin < GROUP_SPANS && trace + 1 < traces) continue
+    if (starts[trace + 1]! - begin < groupSpans && trace + 1 < traces) continue
     groups.push(trace + 1)
     begin = starts[trace + 1]!
   }

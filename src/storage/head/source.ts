@@ -7,7 +7,7 @@ import { HeadGroup, type GroupOwner } from './head-group.js'
 import { HeadView } from './head-view.js'
 import { readHeader, type HeadFacts } from './header.js'
 import { SPAN, TRACE, TRACE_COLUMN } from './layout.js'
-import { orderSpans, orderTrace, type SpanOrder, type TraceOrder } from './order.js'
+import { GROUP_SPANS, orderSpans, orderTrace, type SpanOrder, type TraceOrder } from './order.js'
 import { publishedVersion, readSnapshot } from './snapshot.js'
 
 export interface OpenHeadOptions {
@@ -16,6 +16,8 @@ export interface OpenHeadOptions {
   reader?: ArenaReader
   /** Show this trace alone (16 bytes): a lookup of one trace needs no order of the others. */
   traceId?: Uint8Array
+  /** Whole traces are added to a row group until it has so many spans. */
+  groupSpans?: number // default 32768
 }
 
 /** The head is retired, or another one by now. */
@@ -53,7 +55,7 @@ export class HeadReader {
   #facts: HeadFacts | undefined
   #cache: DictionaryCache | undefined
   #view: HeadView | undefined
-  readonly #orders = new Map<TraceOrder, SpanOrder>()
+  readonly #orders = new Map<string, SpanOrder>()
 
   constructor(arena: HeadArena, headerChunk: number) {
     this.arena = arena
@@ -79,7 +81,7 @@ export class HeadReader {
       dictionary: new HeadDictionary(view, this.#cache),
       order: options.traceId
         ? orderTrace(view, options.traceId)
-        : this.#orderOf(view, options.order),
+        : this.#orderOf(view, options.order, options.groupSpans ?? GROUP_SPANS),
       leave: () => reader?.leave(pin),
     })
   }
@@ -93,11 +95,12 @@ export class HeadReader {
     return this.#view
   }
 
-  #orderOf(view: HeadView, order: TraceOrder): SpanOrder {
-    const known = this.#orders.get(order)
+  #orderOf(view: HeadView, order: TraceOrder, groupSpans: number): SpanOrder {
+    const name = `${order} ${groupSpans}`
+    const known = this.#orders.get(name)
     if (known) return known
-    const made = orderSpans(view, order)
-    this.#orders.set(order, made)
+    const made = orderSpans(view, order, groupSpans)
+    this.#orders.set(name, made)
     return made
   }
 }
