@@ -8,6 +8,9 @@ import { releaseDeadOwner, Ring } from '../../src/bus/ring.js'
 import { Random } from '../support/random.js'
 
 const DURATION_MS = Number(process.env.STRESS_MS ?? 10_000)
+/** A slow machine goes on until enough has happened, but not for ever. */
+const DURATION_MS_MAX = DURATION_MS * 12
+const DEATHS_MIN = { producer: 20, reader: 10, sampler: 5 }
 const SEED = Number(process.env.STRESS_SEED ?? 1)
 const CAPACITY_BYTES = 256 * 1024
 const BASE_OFFSET = 2 ** 32 - CAPACITY_BYTES // offsets pass 2^32 on the way
@@ -24,6 +27,7 @@ interface Thread {
   actorId: number
   worker: Worker
   exited: Promise<unknown>
+  isRunning: boolean // what dies while it loads its modules proves nothing
 }
 
 /** The supervisor of the test: what it does at a death is all that the real one does for the ring. */
@@ -59,9 +63,13 @@ class Stage {
     const buffers = { ringBuffer: ring.buffer, controlBuffer: control.buffer, storeBuffer }
     const workerData = { role, actorId, epoch, seed: SEED * 7919 + actorId, ...buffers }
     const worker = new Worker(SCRIPT, { workerData })
-    worker.on('message', ({ failure }: { failure: string }) => this.failures.push(failure))
+    const thread = { role, actorId, worker, exited: once(worker, 'exit'), isRunning: false }
+    worker.on('message', ({ failure }: { failure?: string }) => {
+      thread.isRunning = true
+      if (failure !== undefined) this.failures.push(failure)
+    })
     worker.on('error', (error) => this.failures.push(`${role} ${actorId}: ${String(error)}`))
-    return { role, actorId, worker, exited: once(worker, 'exit') }
+    return thread
   }
 
   async kill(thread: Thread): Promise<void> {
@@ -69,6 +77,12 @@ class Stage {
     await thread.exited
     this.killed[thread.role]++
     if (releaseDeadOwner(this.ring.buffer, thread.actorId)) this.holdingLock++
+  }
+
+  /** Enough deaths of each kind, one at least with the append lock in hand. */
+  get isProof(): boolean {
+    const roles = ['producer', 'reader', 'sampler'] as const
+    return this.holdingLock > 0 && roles.every((role) => this.killed[role] >= DEATHS_MIN[role])
   }
 
   /** How many records of each incarnation the store has applied. */
@@ -88,10 +102,12 @@ it('loses, repeats and corrupts nothing while its users are terminated at random
   const threads = (['producer', 'producer', 'reader', 'sampler'] as const).map((r) =>
     stage.start(r),
   )
-  const end = performance.now() + DURATION_MS
-  while (performance.now() < end && stage.failures.length === 0) {
+  const start = performance.now()
+  for (let took_ms = 0; stage.failures.length === 0; took_ms = performance.now() - start) {
+    if (took_ms > DURATION_MS_MAX || (took_ms > DURATION_MS && stage.isProof)) break
     await sleep(random.below(40))
     const victim = random.below(threads.length)
+    if (!threads[victim]!.isRunning) continue
     await stage.kill(threads[victim]!)
     threads[victim] = stage.start(threads[victim]!.role)
   }
@@ -126,8 +142,6 @@ it('loses, repeats and corrupts nothing while its users are terminated at random
   expect(ring.committed(0)).toBe(ring.tail)
   expect(ring.appendedRecords).toBe(applied)
   expect(ring.lag(0).records).toBe(0)
-  expect(killed.producer).toBeGreaterThan(DURATION_MS / 500)
-  expect(killed.reader).toBeGreaterThan(DURATION_MS / 1000)
-  expect(stage.holdingLock).toBeGreaterThan(0)
+  expect(stage.isProof).toBe(true)
   expect(applied).toBeGreaterThan(1000)
 })

@@ -13,6 +13,7 @@ const ACKED = 16
 const NO_KEY = new Uint8Array(0)
 
 parentPort.on('message', () => {}) // a parked waitAsync does not keep a thread alive
+parentPort.postMessage({ running: true })
 
 const byteOf = (n, i) => (n * 31 + i * 7) & 0xff
 
