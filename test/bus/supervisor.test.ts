@@ -417,7 +417,9 @@ describe('stop', () => {
   })
 
   it('ends a thread that stopped but left something open, and calls that ordered', async () => {
-    const { threads, supervisor, clock, lines } = world([spec('only')])
+    const { threads, supervisor, clock, lines } = world([
+      spec('only', { restart: { drain_timeout_ms: 1000 } }),
+    ])
     await supervisor.start()
     const thread = threads.latest('only-0')
     thread.onStop = () => thread.sayStopped()
