@@ -1,26 +1,23 @@
 /** The query-frontend splits a query into jobs over the read set, runs them on the queriers, merges, and stops at the limit. */
-import type { Actor, Asker, Call, Context } from '../../bus/actor.js'
+import type { Actor, Asker, AskOptions, Call, Context } from '../../bus/actor.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics, type Counter } from '../../lib/metrics.js'
 import { combineTraces } from '../../otlp/combine.js'
 import { Catalog } from '../../storage/catalog.js'
 import { isQueryError } from '../../traceql/errors.js'
-import { mergeMetrics, type MetricsPartial } from '../../traceql/metrics.js'
-import { planMetrics, planSearch } from '../../traceql/plan.js'
-import {
-  toQueryInstantResponse,
-  toQueryRangeResponse,
-  toSearchResponse,
-  toTagNamesV2Response,
-  toTagValuesV2Response,
-} from '../../traceql/response.js'
+import { mergeMetrics, planMetrics } from '../../traceql/metrics.js'
+import { toQueryInstantResponse, toQueryRangeResponse } from '../../traceql/metrics-response.js'
+import { planSearch } from '../../traceql/plan.js'
+import { toSearchResponse, type JobCounts } from '../../traceql/response.js'
 import { mergeSearch, NO_TRACES, type SearchPartial } from '../../traceql/search.js'
 import {
   mergeTagNames,
   mergeTagValues,
-  type TagNamesPartial,
-  type TagValuesPartial,
+  parseTag,
+  scopesOf,
+  toTagNamesV2Response,
+  toTagValuesV2Response,
 } from '../../traceql/tags.js'
 import type { BackendWorkerAsks } from '../backend-worker/contract.js'
 import type { Job, JobReply, JobStats, QuerierAsks } from '../querier/contract.js'
@@ -52,13 +49,13 @@ export default class Frontend implements Actor {
     search: (query, call) => this.#answer('search', query.tenant, () => this.#search(query, call)),
     queryRange: (query, call) =>
       this.#answer('metrics', query.tenant, async () => {
-        const { merged, stats, counts } = await this.#metricsOf(query, call)
-        return toQueryRangeResponse(merged, planMetrics(query.query, query), stats, counts)
+        const { plan, merged, counts } = await this.#metrics(query, call)
+        return toQueryRangeResponse(plan, merged, counts)
       }),
     queryInstant: (query, call) =>
       this.#answer('metrics', query.tenant, async () => {
-        const { merged, stats, counts } = await this.#metricsOf(query, call)
-        return toQueryInstantResponse(merged, planMetrics(query.query, query), stats, counts)
+        const { plan, merged, counts } = await this.#metrics(query, call)
+        return toQueryInstantResponse(plan, merged, counts)
       }),
     tagNames: (query, call) =>
       this.#answer('metadata', query.tenant, () => this.#tagNames(query, call)),
@@ -124,26 +121,17 @@ export default class Frontend implements Actor {
   }
 
   async #traceById(query: TraceByIdQuery, call: Call): Promise<TraceByIdReply> {
-    const parts: Uint8Array[] = []
-    const take = (found: Uint8Array[]) => {
-      parts.push(...found)
-      return false
-    }
-    const { stats } = await this.#run(
-      'traces',
-      query,
-      query,
-      call,
-      (ask, job, options) => ask.traceById(job, options),
-      take,
-    )
+    const { parts, stats } = await this.#gather('traces', query, call, 'traceById')
     const max_bytes = this.#ctx.config.overrides.max_bytes_per_trace
-    const { trace, spanCount, isTruncated } = combineTraces(parts, { max_bytes })
+    const { trace, spanCount, droppedSpans } = combineTraces(parts.flat(), { max_bytes })
     return {
       trace: spanCount > 0 ? trace : undefined,
       spanCount,
       inspected_bytes: stats.inspected_bytes,
-      partial: isTruncated ? `trace exceeds max size (max bytes: ${max_bytes})` : undefined,
+      partial:
+        droppedSpans > 0
+          ? `trace exceeds max size (max bytes: ${max_bytes}): ${droppedSpans} spans are left out`
+          : undefined,
     }
   }
 
@@ -155,66 +143,28 @@ export default class Frontend implements Actor {
       merged = mergeSearch([merged, found], query.limit)
       return isSettled(merged, query.limit, rest)
     }
-    const { counts } = await this.#run(
-      'search',
-      query,
-      query,
-      call,
-      (ask, job, options) => ask.search(job, options),
-      take,
-    )
+    const { counts } = await this.#run('search', query, call, 'search', take)
     return toSearchResponse(merged, counts)
   }
 
-  async #metricsOf(query: MetricsQuery, call: Call) {
+  async #metrics(query: MetricsQuery, call: Call) {
     this.#checkLength(query.query)
     const plan = planMetrics(query.query, query)
-    const partials: MetricsPartial[] = []
-    const take = (found: MetricsPartial) => {
-      partials.push(found)
-      return false
-    }
-    const run = await this.#run(
-      'metrics',
-      query,
-      query,
-      call,
-      (ask, job, options) => ask.metrics(job, options),
-      take,
-    )
-    return { ...run, merged: mergeMetrics(partials, plan) }
+    const { parts, counts } = await this.#gather('metrics', query, call, 'metrics')
+    return { plan, merged: mergeMetrics(plan, parts), counts }
   }
 
   async #tagNames(query: TagNamesQuery, call: Call) {
-    const partials: TagNamesPartial[] = []
-    const { stats, counts } = await this.#run(
-      'metadata',
-      query,
-      query,
-      call,
-      (ask, job, options) => ask.tagNames(job, options),
-      (found) => {
-        partials.push(found)
-        return false
-      },
-    )
-    return toTagNamesV2Response(mergeTagNames(partials), query, stats, counts)
+    scopesOf(query.scope)
+    const { parts } = await this.#gather('metadata', query, call, 'tagNames')
+    return toTagNamesV2Response(mergeTagNames(parts, query.limit), query.scope)
   }
 
   async #tagValues(query: TagValuesQuery, call: Call) {
-    const partials: TagValuesPartial[] = []
-    const { stats, counts } = await this.#run(
-      'metadata',
-      query,
-      query,
-      call,
-      (ask, job, options) => ask.tagValues(job, options),
-      (found) => {
-        partials.push(found)
-        return false
-      },
-    )
-    return toTagValuesV2Response(mergeTagValues(partials), query, stats, counts)
+    parseTag(query.tag)
+    const max_bytes = this.#ctx.config.overrides.max_bytes_per_tag_values_query
+    const { parts } = await this.#gather('metadata', query, call, 'tagValues')
+    return toTagValuesV2Response(mergeTagValues(parts, query.limit, max_bytes))
   }
 
   #checkLength(query: string): void {
@@ -228,34 +178,37 @@ export default class Frontend implements Actor {
     }
   }
 
-  async #run<Q extends { tenant: string }, R>(
+  /** Runs all jobs of a query and keeps their results. */
+  async #gather<M extends keyof QuerierAsks>(op: Op, query: QueryOf<M>, call: Call, method: M) {
+    const parts: ResultOf<M>[] = []
+    const run = await this.#run(op, query, call, method, (result) => {
+      parts.push(result)
+      return false
+    })
+    return { ...run, parts }
+  }
+
+  /** Runs the jobs of a query, newest sources first, until `take` says enough. */
+  async #run<M extends keyof QuerierAsks>(
     op: Op,
-    query: Q,
-    range: TimeRange,
+    query: QueryOf<M>,
     call: Call,
-    send: (
-      ask: Asker<QuerierAsks>,
-      job: Job<Q>,
-      options: { deadline_ms: number; signal: AbortSignal },
-    ) => Promise<JobReply<R>>,
-    take: RunOptions<Q, R>['take'],
-  ): Promise<{
-    stats: JobStats
-    counts: {
-      totalBlocks: number
-      totalJobs: number
-      completedJobs: number
-      totalBlock_bytes: number
-    }
-  }> {
+    method: M,
+    take: RunOptions<QueryOf<M>, ResultOf<M>>['take'],
+  ): Promise<{ stats: JobStats; counts: JobCounts }> {
     const { config, clock } = this.#ctx
-    const deadline =
-      clock.monotonic() + (config.query_frontend.api_timeout_ms || config.querier.query_timeout_ms)
+    const limit_ms = config.query_frontend.api_timeout_ms || config.querier.query_timeout_ms
+    const deadline = clock.monotonic() + limit_ms
     const blocklist = await this.#blocklist.current()
-    const sources = listSources(this.#catalogs, blocklist, query.tenant, range)
+    const sources = listSources(this.#catalogs, blocklist, query.tenant, query)
     const jobs = shard(sources, JOBS_PER_QUERIER * this.#ctx.replicas('querier').length)
+    // One signature for all methods; the contract ties each method's query to its result.
+    const send = this.#queriers[method] as (
+      job: Job<QueryOf<M>>,
+      options: AskOptions,
+    ) => Promise<JobReply<ResultOf<M>>>
     let completedJobs = 0
-    const stats = await runJobs<Q, R>({
+    const stats = await runJobs<QueryOf<M>, ResultOf<M>>({
       query,
       jobs,
       retriesMax: config.query_frontend.max_retries,
@@ -264,23 +217,28 @@ export default class Frontend implements Actor {
         return take(result, rest)
       },
       call: (job) => {
-        const left_ms = Math.max(1, deadline - clock.monotonic())
-        return send(this.#queriers, job, { deadline_ms: left_ms, signal: call.signal })
+        const deadline_ms = Math.max(1, deadline - clock.monotonic())
+        return send(job, { deadline_ms, signal: call.signal })
       },
     })
     this.#bytes.labels(query.tenant, op).inc(stats.inspected_bytes)
     const totalBlock_bytes = sources.reduce((sum, source) => sum + source.size_bytes, 0)
-    return {
-      stats,
-      counts: {
-        totalBlocks: sources.length,
-        totalJobs: jobs.length,
-        completedJobs,
-        totalBlock_bytes,
-      },
+    const counts = {
+      totalBlocks: sources.length,
+      totalJobs: jobs.length,
+      completedJobs,
+      totalBlock_bytes,
     }
+    return { stats, counts }
   }
 }
+
+type QueryOf<M extends keyof QuerierAsks> =
+  Parameters<QuerierAsks[M]>[0] extends Job<infer Q extends { tenant: string } & TimeRange>
+    ? Q
+    : never
+type ResultOf<M extends keyof QuerierAsks> =
+  Awaited<ReturnType<QuerierAsks[M]>> extends JobReply<infer R> ? R : never
 
 /** Nothing in the sources not asked yet can be newer than what fills the limit. */
 function isSettled(merged: SearchPartial, limit: number, rest: readonly ListedSource[]): boolean {

@@ -10,8 +10,8 @@ import { assembleTrace } from '../../storage/block/assemble.js'
 import { Catalog } from '../../storage/catalog.js'
 import { HeadArena } from '../../storage/head/arena.js'
 import { HeadReaders } from '../../storage/head/readers.js'
-import { mergeMetrics, metricsSource } from '../../traceql/metrics.js'
-import { planMetrics, planSearch } from '../../traceql/plan.js'
+import { mergeMetrics, metricsSource, planMetrics } from '../../traceql/metrics.js'
+import { planSearch } from '../../traceql/plan.js'
 import { mergeSearch, searchSource } from '../../traceql/search.js'
 import { mergeTagNames, mergeTagValues, tagNamesOf, tagValuesOf } from '../../traceql/tags.js'
 import { localBlocksPath } from '../livestore/paths.js'
@@ -103,22 +103,33 @@ export default class Querier implements Actor {
       job,
       call,
       {},
-      (source) => metricsSource(source, plan),
-      (parts) => mergeMetrics(parts, plan),
+      (source) => metricsSource(source, plan, () => call.signal.aborted),
+      (parts) => mergeMetrics(plan, parts),
     )
   }
 
   #tagNames(job: Parameters<QuerierAsks['tagNames']>[0], call: Call) {
-    return this.#run(job, call, {}, (source) => tagNamesOf(source, job.query), mergeTagNames)
-  }
-
-  #tagValues(job: Parameters<QuerierAsks['tagValues']>[0], call: Call) {
+    const { scope, query, start_ns, end_ns, limit } = job.query
+    const options = { start_ns, end_ns, deadline: () => call.signal.aborted }
     return this.#run(
       job,
       call,
       {},
-      (source) => tagValuesOf(source, job.query.tag, job.query),
-      mergeTagValues,
+      (source) => tagNamesOf(source, scope, query, options),
+      (parts) => mergeTagNames(parts, limit),
+    )
+  }
+
+  #tagValues(job: Parameters<QuerierAsks['tagValues']>[0], call: Call) {
+    const { tag, query, start_ns, end_ns, limit } = job.query
+    const max_bytes = this.#ctx.config.overrides.max_bytes_per_tag_values_query
+    const options = { start_ns, end_ns, max_bytes, deadline: () => call.signal.aborted }
+    return this.#run(
+      job,
+      call,
+      {},
+      (source) => tagValuesOf(source, tag, query, options),
+      (parts) => mergeTagValues(parts, limit, max_bytes),
     )
   }
 
