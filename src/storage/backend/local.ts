@@ -29,7 +29,7 @@ const TEMPORARY = '~'
 const MAX_IDLE_HANDLES = 64
 const FOLDER_CONCURRENCY = 16
 /** A folder can be removed by a delete between our mkdir and our open; more rounds than this is no race. */
-const FOLDER_RACES = 5
+const FOLDER_RACES = 20
 /** Node's read takes at most 2^31-1 bytes a call; the rest is read by further calls. */
 const MAX_READ_BYTES = 1 << 30
 
@@ -252,8 +252,8 @@ export class LocalBackend implements OpenBackend {
         await write()
         return made
       } catch (error) {
-        const folderGone = codeOf(error) === 'ENOENT' && !(await exists(folder))
-        if (!folderGone || round === FOLDER_RACES) throw error
+        // Not "and the folder is not there": another writer may have made it again meanwhile.
+        if (codeOf(error) !== 'ENOENT' || round === FOLDER_RACES) throw error
       }
     }
   }
@@ -361,13 +361,6 @@ function reason(code: string | undefined, error: unknown): string {
 function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
-}
-
-async function exists(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  )
 }
 
 async function tryLink(source: string, target: string): Promise<boolean> {
