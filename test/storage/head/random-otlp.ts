@@ -21,6 +21,7 @@ const TIMES = [
 function value(random: Random, depth = 0): Value {
   switch (random.below(depth > 2 ? 6 : 10)) {
     case 0:
+      if (random.below(150) === 0) return 'y'.repeat(70_000)
       return random.pick([
         '',
         'x',
