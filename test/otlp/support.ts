@@ -85,18 +85,28 @@ export interface ResourceSpans {
 }
 
 export class Writer {
-  private bytes: number[] = []
+  private bytes = new Uint8Array(64)
+  private length = 0
+  private room(more: number): void {
+    if (this.length + more <= this.bytes.length) return
+    const bytes = new Uint8Array((this.length + more) * 2)
+    bytes.set(this.bytes)
+    this.bytes = bytes
+  }
   varint(n: number | bigint): this {
-    let left = BigInt.asUintN(64, BigInt(n))
-    while (left > 0x7fn) {
-      this.bytes.push(Number(left & 0x7fn) | 0x80)
-      left >>= 7n
+    this.room(10)
+    let left = typeof n === 'number' && n >= 0 && n < 2 ** 31 ? n : BigInt.asUintN(64, BigInt(n))
+    while (left > 0x7f) {
+      this.bytes[this.length++] = Number(BigInt(left) & 0x7fn) | 0x80
+      left = BigInt(left) >> 7n
     }
-    this.bytes.push(Number(left))
+    this.bytes[this.length++] = Number(left)
     return this
   }
   raw(b: Uint8Array): this {
-    for (const byte of b) this.bytes.push(byte)
+    this.room(b.length)
+    this.bytes.set(b, this.length)
+    this.length += b.length
     return this
   }
   tag(field: number, wire: number): this {
@@ -134,7 +144,7 @@ export class Writer {
     return this.tag(field, 5).raw(b)
   }
   done(): Uint8Array {
-    return Uint8Array.from(this.bytes)
+    return this.bytes.slice(0, this.length)
   }
 }
 
@@ -226,7 +236,8 @@ interface RawField {
 }
 
 /** Splits a message into its fields; throws on anything malformed. */
-export function fields(b: Uint8Array): RawField[] {
+export function fields(from: Uint8Array): RawField[] {
+  const b = Uint8Array.from(from) // of a Buffer, `slice` would be a view
   const out: RawField[] = []
   let at = 0
   const varint = () => {
@@ -244,7 +255,7 @@ export function fields(b: Uint8Array): RawField[] {
     return b.slice(at - length, at)
   }
   while (at < b.length) {
-    const from = at
+    const start = at
     const tag = Number(varint())
     const number = Math.floor(tag / 8)
     const wire = tag % 8
@@ -257,7 +268,7 @@ export function fields(b: Uint8Array): RawField[] {
     else throw new Error(`wire type ${wire}`)
     if (wire === 1) value = new DataView(bytes.buffer).getBigUint64(0, true)
     if (wire === 5) value = BigInt(new DataView(bytes.buffer).getUint32(0, true))
-    out.push({ number, wire, value, bytes, raw: b.slice(from, at) })
+    out.push({ number, wire, value, bytes, raw: b.slice(start, at) })
   }
   return out
 }
