@@ -17,6 +17,8 @@ export function mayHave(
   const type = isField ? SHAPES.get(key)?.type : key.type
   switch (type) {
     case 'string':
+      // What is not valid UTF-8 reads as the replacement character, which says nothing of the bytes.
+      if (text.includes('\ufffd')) return true
       if (!entry) return isField && text === ''
       // A field's empty string is no value, which the set does not tell.
       if (!entry.codes || (isField && text === '')) return true

@@ -1,0 +1,182 @@
+/** Owns taking a blockpack object apart and putting it together again with right checksums, so that a test can lie in it. */
+import { ByteReader, ByteWriter } from '../../../src/storage/block/codec/bytes.js'
+import { crc32 } from '../../../src/storage/block/codec/crc32.js'
+import { readPacket, writePacket } from '../../../src/storage/block/codec/packet.js'
+import {
+  TRAILER_BYTES,
+  encodeTable,
+  readTable,
+  type Section,
+  type Totals,
+} from '../../../src/storage/block/blockpack-container.js'
+import {
+  readDirectory,
+  writeDirectory,
+  type ColumnEntry,
+  type Directory,
+} from '../../../src/storage/block/blockpack-directory.js'
+import {
+  MAGIC,
+  MAX_DICTIONARY_STRINGS,
+  SECTION,
+} from '../../../src/storage/block/blockpack-format.js'
+import {
+  decodeIndex,
+  encodeIndex,
+  type GroupEntry,
+} from '../../../src/storage/block/blockpack-index.js'
+import type { Random } from '../../support/random.js'
+
+export const PARTS = ['page', 'directory', 'index', 'dictionary', 'table'] as const
+export type Part = (typeof PARTS)[number]
+
+interface Group {
+  entry: GroupEntry
+  data: Uint8Array
+  directory: Directory
+  /** The directory's raw bytes; undefined = to be made from `directory`. */
+  raw: Uint8Array | undefined
+}
+
+function unpack(data: Uint8Array, section: Omit<Section, 'id'>): Uint8Array {
+  const stored = data.subarray(section.offset, section.offset + section.length)
+  return readPacket(new ByteReader(stored), section.rawLength).slice()
+}
+
+export class Rebuilt {
+  readonly totals: Totals
+  readonly groups: Group[]
+  dictionary: Uint8Array
+  index: Uint8Array | undefined
+  table: ((bytes: Uint8Array) => void) | undefined
+  readonly extra: { id: number; bytes: Uint8Array }[] = []
+  version = 1
+
+  constructor(data: Uint8Array) {
+    const tableLength = new DataView(data.buffer, data.byteOffset).getUint32(
+      data.length - TRAILER_BYTES,
+      true,
+    )
+    const footer = data.subarray(data.length - TRAILER_BYTES - tableLength)
+    const { totals, sections } = readTable(footer, 'test', data.length)
+    this.totals = totals
+    this.dictionary = unpack(data, sections.get(SECTION.dictionary)!)
+    const entries = decodeIndex(unpack(data, sections.get(SECTION.groups)!), data.length)
+    this.groups = entries.map((entry) => {
+      const raw = unpack(data, entry.directory)
+      const directory = readDirectory(raw, entry.length, MAX_DICTIONARY_STRINGS)
+      return {
+        entry,
+        directory,
+        raw: undefined,
+        data: data.slice(entry.offset, entry.offset + entry.length),
+      }
+    })
+  }
+
+  mutate(part: Part, random: Random): void {
+    const group = random.pick(this.groups)
+    switch (part) {
+      case 'page': {
+        const column = random.pick(group.directory.columns.filter(({ length }) => length > 0))
+        scramble(group.data.subarray(column.offset, column.offset + column.length), random)
+        break
+      }
+      case 'directory': {
+        const out = new ByteWriter()
+        writeDirectory(out, group.directory)
+        group.raw = scramble(out.view().slice(), random)
+        break
+      }
+      case 'index':
+        this.index = scramble(this.#index(this.groups.map(({ entry }) => entry)), random)
+        break
+      case 'dictionary':
+        scramble(this.dictionary, random)
+        break
+      case 'table':
+        this.table = (bytes) => void scramble(bytes, random)
+    }
+  }
+
+  /** Makes span.name a column of a codec, and span.statusMessage one of a kind, that nobody knows. */
+  withUnknownColumns(): this {
+    for (const group of this.groups) {
+      const columns = group.directory.columns.map((column): ColumnEntry => {
+        const isName = column.name.kind === 'field' && column.name.field === 'span.name'
+        return isName ? { ...column, codec: 200 as ColumnEntry['codec'] } : column
+      })
+      group.directory = { ...group.directory, columns }
+    }
+    return this
+  }
+
+  #index(entries: readonly GroupEntry[]): Uint8Array {
+    const out = new ByteWriter()
+    encodeIndex(out, entries)
+    return out.view().slice()
+  }
+
+  encode(): Uint8Array {
+    const out = new ByteWriter()
+    out.bytes(MAGIC)
+    const offsets = this.groups.map(({ data }) => {
+      const offset = out.length
+      out.bytes(data)
+      return offset
+    })
+    const entries = this.groups.map((group, i) => this.#group(out, group, offsets[i]!))
+    const index = this.index ?? this.#index(entries)
+    const sections = [
+      section(out, SECTION.groups, index),
+      section(out, SECTION.dictionary, this.dictionary),
+      ...this.extra.map(({ id, bytes }) => section(out, id, bytes)),
+    ]
+    const footer = encodeTable(this.totals, sections)
+    const table = footer.subarray(0, -TRAILER_BYTES)
+    this.table?.(table)
+    const trailer = new DataView(footer.buffer, footer.byteOffset + table.length)
+    trailer.setUint32(4, crc32(table), true)
+    trailer.setUint16(8, this.version, true)
+    trailer.setUint32(12, crc32(footer.subarray(table.length, table.length + 12)), true)
+    out.bytes(footer)
+    return out.view().slice()
+  }
+
+  /** Writes the group's directory; returns its entry in the index. */
+  #group(out: ByteWriter, { entry, data, directory, raw }: Group, offset: number): GroupEntry {
+    const columns = directory.columns.map((column) => {
+      let at = column.offset
+      const crcs = column.pages.lengths.map((length) => crc32(data.subarray(at, (at += length))))
+      return { ...column, pages: { lengths: column.pages.lengths, crcs } }
+    })
+    const bytes = new ByteWriter()
+    writeDirectory(bytes, { ...directory, columns })
+    const { offset: at, length, rawLength, crc } = section(out, 0, raw ?? bytes.view())
+    const ids = columns[0]!.pages.crcs
+    const pages = entry.pages.map((page, p) => ({ ...page, crc: ids[p]! }))
+    return { ...entry, offset, directory: { offset: at, length, rawLength, crc }, pages }
+  }
+}
+
+function section(out: ByteWriter, id: number, raw: Uint8Array): Section {
+  const offset = out.length
+  writePacket(out, raw)
+  const length = out.length - offset
+  return { id, offset, length, rawLength: raw.length, crc: crc32(out.view().subarray(offset)) }
+}
+
+/** Changes a few bytes: to extremes, by a bit, or at random. */
+function scramble(bytes: Uint8Array, random: Random): Uint8Array {
+  for (let changes = 1 + random.below(4); changes > 0; changes--) {
+    const at = random.below(bytes.length)
+    const kind = random.below(3)
+    bytes[at] =
+      kind === 0
+        ? random.pick([0, 1, 127, 128, 255])
+        : kind === 1
+          ? bytes[at]! ^ (1 << random.below(8))
+          : random.bits()
+  }
+  return bytes
+}
