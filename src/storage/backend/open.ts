@@ -1,4 +1,4 @@
-/** Owns the choice of backend: the S3 client (12 MiB and 0.2 s a thread) is loaded only where it is used. */
+/** Owns the choice of backend: the S3 client (20 MiB and 0.3 s a thread) is loaded only where it is used. */
 import type { Config } from '../../config.js'
 import type { Log } from '../../lib/log.js'
 import { systemClock, type Clock } from '../../lib/time.js'

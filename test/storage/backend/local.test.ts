@@ -12,7 +12,7 @@ import {
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { FakeClock } from '../../../src/lib/fake-clock.js'
 import { createLog, silentLog } from '../../../src/lib/log.js'
 import { systemClock } from '../../../src/lib/time.js'
@@ -24,7 +24,13 @@ const BLOCK = '6f2b8f1e-0000-4000-8000-000000000001'
 const options = { clock: systemClock, log: silentLog }
 const bytes = (content: string) => Buffer.from(content)
 
-const temporaryFolder = () => mkdtemp(join(tmpdir(), 'local-backend-'))
+const folders: string[] = []
+const temporaryFolder = async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'local-backend-'))
+  folders.push(folder)
+  return folder
+}
+afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))))
 
 describeBackendContract('local', async () => new LocalBackend(await temporaryFolder(), options))
 describeBackendContract(
