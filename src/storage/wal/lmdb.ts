@@ -6,13 +6,20 @@
  *   that dies of its heap limit in between never gives it back: it cannot even exit. A batch is a list that one store publishes;
  *   the transaction itself runs on a thread of the pool, which Node waits for when the worker ends.
  * - `batchStartThreshold` is out of reach, so that no transaction starts on half a batch and waits for a dead thread's other half.
+ * - A thread whose end is ordered by another (terminate, or V8 at its heap limit) while it is inside an open makes node-addon-api throw where
+ *   nothing can be thrown, and that aborts the process. A commit calls the addon too briefly for that; an open does not, so it is refused
+ *   when the heap is nearly full: an exception kills one thread, not all.
+ * - LMDB never gets to see a full disk: on a write error lmdb 3.5.6 prints 106 characters into 100 bytes, and the broken heap aborts the
+ *   process. A commit waits here until the file system has room for it and a reserve.
  * - `overlappingSync` is off: with it the pool still syncs after the lock is free, while the dying thread's exit hook closes the file.
  *   It also costs five times the CPU (80 KB records: 6.8 against 1.3 ms per MB).
  * - `useWritemap` is off: every page written would count as ours (434 MB of RSS for 400 MB written, and 2.7 times the file).
  */
+import { statfsSync } from 'node:fs'
+import { getHeapStatistics } from 'node:v8'
 import { open, type RootDatabase, type RootDatabaseOptions } from 'lmdb'
 import { assert } from '../../lib/assert.js'
-import { errorText } from '../../lib/log.js'
+import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import { WalFailed } from './errors.js'
 import { preflight } from './preflight.js'
@@ -28,16 +35,29 @@ export interface EnvOptions {
   /** True: a commit waits for fdatasync. False: a commit survives the death of the process, not of the machine. */
   fsync: boolean
   clock: Clock
+  log: Log
   /** Address space to begin with; LMDB maps anew when the file outgrows it. */
   mapSize_bytes?: number
   /** A commit that takes longer poisons the handle. */
   commitTimeout_ms?: number
+  /** What a commit leaves free on the file system. */
+  minFree_bytes?: number
+  /** Free bytes of the file system of a path; for tests. */
+  freeBytes?: (path: string) => number
 }
 
 const DEFAULT_MAP_BYTES = 256 * 1024 * 1024
 const DEFAULT_COMMIT_TIMEOUT_MS = 30_000
+/** Enough for other writers until the next look, and for the pages that a commit copies. */
+const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024
+/** As long as so little is written since the last look, the reserve covers it. */
+const MAX_UNCHECKED_BYTES = 8 * 1024 * 1024
+const MAX_UNCHECKED_MS = 250
+const SPACE_RETRY_MS = 500
 const MAX_READERS = 16
 const NEVER = 2 ** 30
+/** An open allocates about 1 MiB, and a full young generation may have to move over meanwhile. */
+const MIN_FREE_HEAP_BYTES = 8 * 1024 * 1024
 
 /** Options that lmdb 3.5.6 reads but does not declare. */
 interface UndeclaredOptions {
@@ -56,16 +76,26 @@ export class LmdbEnv {
   #failInFlight: ((error: WalFailed) => void) | undefined
   #isClosed = false
   readonly #closing = new AbortController()
+  readonly #log: Log
+  readonly #minFree_bytes: number
+  readonly #freeBytes: (path: string) => number
+  #unchecked_bytes = Infinity
+  #checkedAt_ms = 0
+  #spaceWait: AbortController | undefined
 
   private constructor(db: RootDatabase<Uint8Array, Uint8Array>, options: EnvOptions) {
     this.path = options.path
     this.#db = db
     this.#clock = options.clock
+    this.#log = options.log
+    this.#minFree_bytes = options.minFree_bytes ?? DEFAULT_MIN_FREE_BYTES
+    this.#freeBytes = options.freeBytes ?? freeBytesOf
     this.#commitTimeout_ms = options.commitTimeout_ms ?? DEFAULT_COMMIT_TIMEOUT_MS
   }
 
   /** Opens or creates the environment in the folder `path`. Throws `WalFailed` or `WalCorrupt` with the cause. */
   static open(options: EnvOptions): LmdbEnv {
+    mustHaveHeap(options.path)
     preflight(options.path)
     const settings: RootDatabaseOptions & UndeclaredOptions = {
       noSubdir: false,
@@ -94,18 +124,20 @@ export class LmdbEnv {
     return this.#failure
   }
 
-  get isBusy(): boolean {
-    return this.#inFlight !== undefined
+  /** True while a commit waits for the file system to have room. */
+  get isDiskFull(): boolean {
+    return this.#spaceWait !== undefined
   }
 
-  /** Commits the operations in one transaction; one at a time. Rejects with `WalFailed`, and so does every commit after. */
+  /**
+   * Commits the operations in one transaction; one at a time. While the disk is full it waits. Rejects with `WalFailed`, and so does
+   * every commit after.
+   */
   commit(ops: readonly WriteOp[]): Promise<void> {
     assert(this.#inFlight === undefined, `a commit to ${this.path} is already in flight`)
     assert(!this.#isClosed, `commit to ${this.path} after close`)
     if (this.#failure) return Promise.reject(this.#failure)
-    this.#startedAt_ms = this.#clock.monotonic()
-    this.#inFlight = this.#transact(ops).finally(() => (this.#inFlight = undefined))
-    if (!this.#isWatching) void this.#watch()
+    this.#inFlight = this.#commit(ops).finally(() => (this.#inFlight = undefined))
     return this.#inFlight
   }
 
@@ -124,8 +156,12 @@ export class LmdbEnv {
     }))
   }
 
-  /** Resolves when no transaction is in flight: from here a thread may end without a write cut short. */
+  /**
+   * Resolves when no transaction is in flight: from here a thread may end without a write cut short. A commit that waits for room on the
+   * disk fails instead.
+   */
   async quiesce(): Promise<void> {
+    this.#spaceWait?.abort()
     while (this.#inFlight) await this.#inFlight.catch(() => {})
   }
 
@@ -135,6 +171,44 @@ export class LmdbEnv {
     this.#isClosed = true
     this.#closing.abort()
     await this.#db.close()
+  }
+
+  async #commit(ops: readonly WriteOp[]): Promise<void> {
+    let size_bytes = 0
+    for (const { value } of ops) size_bytes += value?.length ?? 0
+    if (!this.#hasRoom(size_bytes)) await this.#waitForRoom(size_bytes)
+    this.#startedAt_ms = this.#clock.monotonic()
+    if (!this.#isWatching) void this.#watch()
+    await this.#transact(ops)
+  }
+
+  #hasRoom(size_bytes: number): boolean {
+    const now_ms = this.#clock.monotonic()
+    this.#unchecked_bytes += size_bytes
+    const isRecent = now_ms - this.#checkedAt_ms < MAX_UNCHECKED_MS
+    if (this.#unchecked_bytes <= MAX_UNCHECKED_BYTES && isRecent) return true
+    if (this.#freeBytes(this.path) < size_bytes + this.#minFree_bytes) return false
+    this.#unchecked_bytes = size_bytes
+    this.#checkedAt_ms = now_ms
+    return true
+  }
+
+  /** Nothing is acknowledged meanwhile, so the ring fills and the clients are told to come back later. */
+  async #waitForRoom(size_bytes: number): Promise<void> {
+    const needed = size_bytes + this.#minFree_bytes
+    const told = { path: this.path, needed_bytes: needed, free_bytes: this.#freeBytes(this.path) }
+    this.#log.error('disk is full: wal commits wait for room, spans are not acknowledged', told)
+    const wait = (this.#spaceWait = new AbortController())
+    this.#unchecked_bytes = Infinity
+    do {
+      await this.#clock.sleep(SPACE_RETRY_MS, wait.signal)
+      if (wait.signal.aborted) {
+        this.#spaceWait = undefined
+        throw (this.#failure ??= new WalFailed(this.path, `disk is full: ${needed} bytes needed`))
+      }
+    } while (!this.#hasRoom(size_bytes))
+    this.#spaceWait = undefined
+    this.#log.info('disk has room again: wal commits go on', { path: this.path })
   }
 
   #transact(ops: readonly WriteOp[]): Promise<void> {
@@ -173,6 +247,18 @@ export class LmdbEnv {
     }
     this.#isWatching = false
   }
+}
+
+function freeBytesOf(path: string): number {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
+}
+
+function mustHaveHeap(path: string): void {
+  const { used_heap_size, heap_size_limit } = getHeapStatistics()
+  if (heap_size_limit - used_heap_size >= MIN_FREE_HEAP_BYTES) return
+  const reason = `cannot open: this thread uses ${used_heap_size} of ${heap_size_limit} bytes of heap, ${MIN_FREE_HEAP_BYTES} must be free`
+  throw new WalFailed(path, reason)
 }
 
 /** lmdb-js answers with Buffers, whose `slice` shares and whose equality differs. */

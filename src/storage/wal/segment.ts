@@ -4,6 +4,7 @@
  */
 import { fsyncSync, openSync, closeSync } from 'node:fs'
 import { assert } from '../../lib/assert.js'
+import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import { WalCorrupt, WalFailed, WalVersionUnsupported } from './errors.js'
 import { FramePacker } from './frame.js'
@@ -58,8 +59,10 @@ export interface SegmentOptions {
   partition: number
   sync: WalSync
   clock: Clock
+  log: Log
   mapSize_bytes?: number
   commitTimeout_ms?: number
+  minFree_bytes?: number
 }
 
 interface Waiter {
@@ -168,6 +171,10 @@ export class Segment {
     return this.#env.failure
   }
 
+  get isDiskFull(): boolean {
+    return this.#env.isDiskFull
+  }
+
   get isBusy(): boolean {
     return this.#pumping !== undefined
   }
@@ -206,13 +213,13 @@ export class Segment {
     this.#staged.appliedOffset = appliedOffset
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve, reject })
-      this.#pumping ??= this.#pump().finally(() => (this.#pumping = undefined))
+      this.#pumping ??= this.#pump()
     })
   }
 
   /** Writes the mark after which nobody appends here. */
   async closeForAppends(): Promise<void> {
-    await this.quiesce()
+    while (this.#pumping) await this.#pumping
     if (this.#committed.closed) return
     this.#staged.closed = true
     await this.append([], this.#staged.appliedOffset)
@@ -227,7 +234,9 @@ export class Segment {
     return this.#tenants[index]
   }
 
+  /** Resolves when nothing is in flight; appends that wait for room on the disk fail. */
   async quiesce(): Promise<void> {
+    if (this.#env.isDiskFull) await this.#env.quiesce()
     while (this.#pumping) await this.#pumping
   }
 
@@ -286,12 +295,14 @@ export class Segment {
       } catch (error) {
         for (const waiter of [...waiters, ...this.#waiters]) waiter.reject(error as WalFailed)
         this.#waiters = []
-        return
+        break
       }
       this.#committed = progress
       release()
       for (const waiter of waiters) waiter.resolve()
     }
+    // In the same breath as the last look at the waiters: one that comes after it starts a new pump.
+    this.#pumping = undefined
   }
 
   #takeStaged(): { ops: WriteOp[]; progress: Progress; release: () => void } {
@@ -310,14 +321,8 @@ export class Segment {
   }
 }
 
-function openEnv(path: string, options: SegmentOptions): LmdbEnv {
-  return LmdbEnv.open({
-    path,
-    fsync: options.sync === 'flushed',
-    clock: options.clock,
-    ...(options.mapSize_bytes !== undefined && { mapSize_bytes: options.mapSize_bytes }),
-    ...(options.commitTimeout_ms !== undefined && { commitTimeout_ms: options.commitTimeout_ms }),
-  })
+function openEnv(path: string, { sync, partition: _, ...options }: SegmentOptions): LmdbEnv {
+  return LmdbEnv.open({ ...options, path, fsync: sync === 'flushed' })
 }
 
 function emptyProgress(appliedOffset: number): Progress {

@@ -75,7 +75,7 @@ export class LivestoreState {
   static async open(options: StateOptions): Promise<LivestoreState> {
     const path = join(options.path, 'state', `p${options.partition}`)
     mkdirSync(path, { recursive: true })
-    const env = LmdbEnv.open({ path, fsync: true, clock: options.clock })
+    const env = LmdbEnv.open({ ...options, path, fsync: true })
     try {
       const state = new LivestoreState(env)
       await state.#load(path)
@@ -167,6 +167,7 @@ export class LivestoreState {
 
   /** Resolves when no change is in flight. */
   async quiesce(): Promise<void> {
+    if (this.#env.isDiskFull) await this.#env.quiesce()
     await this.#tail.catch(() => {})
     await this.#env.quiesce()
   }

@@ -35,6 +35,8 @@ export interface WalOptions {
   mapSize_bytes?: number
   /** A commit that takes longer fails the log. */
   commitTimeout_ms?: number
+  /** What a commit leaves free on the file system. */
+  minFree_bytes?: number
 }
 
 const SEGMENT_NAME = /^\d{10}$/
@@ -82,6 +84,11 @@ export class Wal {
   /** What stopped the log, if anything did. */
   get failure(): WalFailed | undefined {
     return this.#current.failure
+  }
+
+  /** True while appends wait for the disk to have room; they go on by themselves. */
+  get isDiskFull(): boolean {
+    return this.#current.isDiskFull
   }
 
   /** True while a transaction is in flight. */
@@ -239,13 +246,6 @@ function segmentPath(path: string, seq: number): string {
   return join(path, String(seq).padStart(10, '0'))
 }
 
-function segmentOptions(options: WalOptions): SegmentOptions {
-  const { partition, sync, clock, mapSize_bytes, commitTimeout_ms } = options
-  return {
-    partition,
-    sync,
-    clock,
-    ...(mapSize_bytes !== undefined && { mapSize_bytes }),
-    ...(commitTimeout_ms !== undefined && { commitTimeout_ms }),
-  }
+function segmentOptions({ path: _, ...options }: WalOptions): SegmentOptions {
+  return options
 }

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { silentLog } from '../../../src/lib/log.js'
 import { systemClock } from '../../../src/lib/time.js'
 import {
   FORMAT_VERSION,
@@ -50,6 +51,13 @@ describe('append and replay', () => {
     )
     await Promise.all(records.map((record) => append(wal, [record])))
     expect(await replayAll(wal, 1)).toEqual(told(records))
+    await wal.close()
+  })
+
+  it('takes an append from the very continuation of the one before', async () => {
+    const wal = await openWal(temporaryFolder())
+    for (const record of recordsFrom(0, [10, 20, 30])) await wal.append([record], record.endOffset)
+    expect(wal.current.recordCount).toBe(3)
     await wal.close()
   })
 
@@ -264,7 +272,12 @@ describe('segments', () => {
       if (torn !== 'no folder') mkdirSync(folderOf(path, 2))
       if (torn === 'empty file') writeFileSync(join(folderOf(path, 2), 'data.mdb'), '')
       if (torn === 'no header') {
-        await LmdbEnv.open({ path: folderOf(path, 2), fsync: false, clock: systemClock }).close()
+        await LmdbEnv.open({
+          path: folderOf(path, 2),
+          fsync: false,
+          clock: systemClock,
+          log: silentLog,
+        }).close()
       }
       const again = await openWal(path)
       expect(again.segments().map(({ isClosed }) => isClosed)).toEqual([true, false])
@@ -284,7 +297,12 @@ describe('segments', () => {
       baseOffset: 0,
       createdAt_ms: 0,
     }
-    const env = LmdbEnv.open({ path: folderOf(path, 1), fsync: false, clock: systemClock })
+    const env = LmdbEnv.open({
+      path: folderOf(path, 1),
+      fsync: false,
+      clock: systemClock,
+      log: silentLog,
+    })
     await env.commit([{ key: HEADER_KEY, value: encodeHeader(header) }])
     await env.close()
     await expect(openWal(path)).rejects.toMatchObject({
@@ -301,7 +319,12 @@ describe('segments', () => {
     await append(wal, [recordAt(0, 10)])
     await wal.rotate()
     await wal.close()
-    const env = LmdbEnv.open({ path: folderOf(path, 1), fsync: false, clock: systemClock })
+    const env = LmdbEnv.open({
+      path: folderOf(path, 1),
+      fsync: false,
+      clock: systemClock,
+      log: silentLog,
+    })
     await env.commit([{ key: PROGRESS_KEY, value: undefined }])
     await env.close()
     writeFileSync(join(folderOf(path, 2), 'data.mdb'), Buffer.alloc(20_000, 'junk'))
