@@ -2,7 +2,7 @@
 import type { ColumnSource, IntColumn } from '../otlp/columns.js'
 import { PipelineRunner } from './engine/pipeline.js'
 import type { PreparedPipeline, Spanset } from './engine/pipeline.js'
-import { returnedAttributes } from './engine/returned.js'
+import { nameReader, returnedAttributes } from './engine/returned.js'
 import type { ReturnedAttribute } from './engine/returned.js'
 import { SERVICE_NAME } from './engine/conditions.js'
 import { levelReader, readerOf, spanIdText, traceIdText, uint64At } from './engine/values.js'
@@ -273,7 +273,7 @@ class TraceAssembler {
     }
     return {
       spanId: spanIdText(id),
-      name: name ? staticText(name(row)) : '',
+      name: name ? seenText(name(row)) : '',
       start_ns: spanStart ? uint64At(spanStart, row) : 0n,
       duration_ns: duration ? uint64At(duration, row) : 0n,
       attributes: shown,
@@ -294,10 +294,9 @@ class TraceAssembler {
   }
 }
 
+const seenText = (value: Static): string => (value.type === 'nil' ? '' : staticText(value))
+
 async function loadShown(view: GroupView, plan: SearchPlan) {
-  const asksName =
-    plan.conditions.of(intrinsicOf('name')).length > 0 ||
-    plan.conditions.selected.some((a) => a.intrinsic === 'name')
   const [traceId, start, end, rootService, rootName, offsets, parents] = await Promise.all([
     readerOf(view, intrinsicOf('trace:id')),
     view.field('trace.start'),
@@ -313,7 +312,7 @@ async function loadShown(view: GroupView, plan: SearchPlan) {
     view.field('span.duration'),
     view.field('span.status'),
     levelReader(view, 'resource', SERVICE_NAME),
-    asksName ? readerOf(view, intrinsicOf('name')) : undefined,
+    nameReader(view, plan.conditions),
   ])
   const attributes: readonly ReturnedAttribute[] = await returnedAttributes(view, plan.conditions)
   return {

@@ -4,14 +4,17 @@ import type {
   BinaryExpr,
   BinaryOp,
   FieldExpr,
+  Intrinsic,
   Pipeline,
   ScalarExpr,
   SpansetExpr,
   Stage,
 } from '../ast.js'
 import type { ValueType } from '../../otlp/columns.js'
+import { LEVEL_OF } from './view.js'
+import type { AttributeLevel } from './view.js'
 import { printAttribute } from '../print.js'
-import { combine, flipOp, isBooleanOp } from '../static.js'
+import { NIL, combine, elementsOf, flipOp, isBooleanOp } from '../static.js'
 import type { Static } from '../static.js'
 
 export interface Condition {
@@ -25,8 +28,8 @@ export interface AttributeConditions {
   readonly conditions: Condition[]
 }
 
-/** Which types of an attribute's values a comparison with a constant reads. */
-const READS: Partial<Record<Static['type'], ValueType>> = {
+/** Which types of values a comparison with a constant reads: one with an int reads no float. */
+export const READS: Partial<Record<Static['type'], ValueType>> = {
   string: 'string',
   stringArray: 'string',
   int: 'int',
@@ -36,12 +39,52 @@ const READS: Partial<Record<Static['type'], ValueType>> = {
   bool: 'bool',
   boolArray: 'bool',
 }
-const ALL_TYPES: ReadonlySet<ValueType> = new Set(['string', 'int', 'float', 'bool', 'any'])
+
+/** Attributes that Tempo keeps in columns of their own by default; all others of a level share one column a type. */
+const OWN_COLUMNS: Partial<Record<AttributeLevel, ReadonlySet<string>>> = {
+  resource: new Set([
+    'service.name',
+    'cluster',
+    'namespace',
+    'pod',
+    'container',
+    'k8s.cluster.name',
+    'k8s.namespace.name',
+    'k8s.pod.name',
+    'k8s.container.name',
+  ]),
+  span: new Set([
+    'http.method',
+    'http.url',
+    'http.status_code',
+    'http.route',
+    'http.request.method',
+    'http.response.status_code',
+    'url.path',
+    'url.route',
+    'server.address',
+    'server.port',
+  ]),
+}
+
+const NUMBERS_OF: Readonly<Record<string, readonly Intrinsic[]>> = {
+  '>>': ['nestedSetLeft', 'nestedSetRight'],
+  '<<': ['nestedSetLeft', 'nestedSetRight'],
+  '>': ['nestedSetLeft', 'nestedSetParent'],
+  '<': ['nestedSetLeft', 'nestedSetParent'],
+  '~': ['nestedSetParent'],
+}
+
+export const hasOwnColumn = (name: string, level: AttributeLevel): boolean =>
+  OWN_COLUMNS[level]?.has(name) === true
 
 export class Conditions {
   readonly byAttribute = new Map<string, AttributeConditions>()
+  readonly #pools = new Map<string, readonly Condition[]>()
   /** Attributes that are only returned (`select`). */
   readonly selected: AttributeExpr[] = []
+  /** Tree numbers that structural operators read: where they are asked for as well, all their values are seen. */
+  readonly structural = new Set<Intrinsic>()
   /** Every condition must hold for a span to be found: then conditions on events are about one event. */
   allMustHold = true
 
@@ -58,15 +101,29 @@ export class Conditions {
     return this.byAttribute.get(printAttribute(attribute))?.conditions ?? []
   }
 
-  /** The types of values of an attribute that the query can see: a comparison with an int sees no float. */
-  visibleTypes(attribute: AttributeExpr): ReadonlySet<ValueType> {
-    const types = new Set<ValueType>()
-    for (const { operand } of this.of(attribute)) {
-      if (!operand) return ALL_TYPES
-      const type = READS[operand.type]
-      if (type) types.add(type)
+  /**
+   * The conditions that decide which values of an attribute are seen at a level. In Tempo those of attributes that
+   * share columns are tried on every one of them: `.b > 200` makes an int 404 of `.a` visible to `.a > 1.5`.
+   */
+  seenBy(attribute: AttributeExpr, level: AttributeLevel): readonly Condition[] {
+    const key = `${level} ${attribute.name}`
+    let pool = this.#pools.get(key)
+    if (!pool) this.#pools.set(key, (pool = this.#poolOf(attribute.name, level)))
+    return pool
+  }
+
+  #poolOf(name: string, level: AttributeLevel): readonly Condition[] {
+    const own: Condition[] = []
+    const others: Condition[] = []
+    for (const { attribute: other, conditions } of this.byAttribute.values()) {
+      if (other.intrinsic !== undefined || !isAtLevel(other, level)) continue
+      if (other.name === name) own.push(...conditions)
+      else if (!hasOwnColumn(name, level) && !hasOwnColumn(other.name, level)) {
+        others.push(...conditions.filter(({ op }) => op !== 'not exists'))
+      }
     }
-    return types
+    // Where nothing but its absence is asked for, the attribute itself is not read at all.
+    return own.every(({ op }) => op === 'not exists') ? own : [...own, ...others]
   }
 
   add(attribute: AttributeExpr, op: Condition['op'], operand?: Static): void {
@@ -128,6 +185,8 @@ export class Conditions {
   #spanset(e: SpansetExpr): void {
     if (e.kind === 'pipeline') return this.#pipeline(e)
     if (e.kind === 'filter') return this.#field(e.expr)
+    const relation = e.op.replace(/^[!&](?=[<>~])/, '')
+    for (const intrinsic of NUMBERS_OF[relation] ?? []) this.structural.add(intrinsic)
     this.#spanset(e.lhs)
     this.#spanset(e.rhs)
     this.allMustHold = false
@@ -170,7 +229,10 @@ export function attributeAndConstant(
   return undefined
 }
 
-/** Whether a query that asks these conditions of an attribute gets to see this value of it. */
+const isAtLevel = (a: AttributeExpr, level: AttributeLevel): boolean =>
+  a.scope === 'none' ? level === 'span' || level === 'resource' : LEVEL_OF[a.scope] === level
+
+/** Whether these conditions let a single value be seen. */
 export function isSeen(
   conditions: readonly Condition[],
   value: Static,
@@ -184,6 +246,20 @@ export function isSeen(
     if (result.type === 'bool' && result.value) return true
   }
   return false
+}
+
+/** What is seen of a value: of an array only the elements that are seen, and a lone one as a plain value. */
+export function seenPart(
+  conditions: readonly Condition[],
+  value: Static,
+  isIntrinsic: boolean,
+): Static {
+  const elements = elementsOf(value)
+  if (elements.length <= 1) return isSeen(conditions, value, isIntrinsic) ? value : NIL
+  const seen = elements.filter((e) => isSeen(conditions, e, isIntrinsic))
+  if (seen.length <= 1) return seen[0] ?? NIL
+  if (seen.length === elements.length) return value
+  return { type: value.type, value: seen.map((e) => (e as { value: unknown }).value) } as Static
 }
 
 /** The one attribute that every resource has: where none was sent it is the empty text. */

@@ -4,13 +4,13 @@ import type { AttributeExpr, BinaryExpr, FieldExpr, Intrinsic, UnaryExpr } from 
 import { combine, flipOp, staticString } from '../static.js'
 import type { Static } from '../static.js'
 import { negated } from '../parse-field.js'
-import { SERVICE_NAME, attributeAndConstant } from './conditions.js'
+import { READS, SERVICE_NAME, attributeAndConstant, hasOwnColumn, seenPart } from './conditions.js'
 import type { Condition, Conditions } from './conditions.js'
-import { ValueTest } from './tests.js'
+import { ValueTest, markSeenArrays } from './tests.js'
 import type { Mask } from './tests.js'
-import { LEVEL_OF, NESTED, ownReader, readerOf, spanIdText, traceIdText } from './values.js'
+import { NESTED, ownReader, readerOf, spanIdText, traceIdText } from './values.js'
 import type { ListIntrinsic, Reader } from './values.js'
-import { VALUE_TYPES } from './view.js'
+import { LEVEL_OF, VALUE_TYPES } from './view.js'
 import type { AttributeLevel, GroupView } from './view.js'
 
 /** Evaluates filters of one query over the groups of one source. */
@@ -142,41 +142,51 @@ export class FilterEvaluator {
     return mask && this.#lift(view, level, mask)
   }
 
-  /** A span's own value hides its resource's, if the query can see it at all: some condition must let it pass. */
+  /** A span that has the attribute hides its resource's, whether or not its own value can be seen. */
   async #unscoped(view: GroupView, a: AttributeExpr, test: ValueTest): Promise<Mask> {
     const own = await this.#testAtLevel(view, 'span', a, test)
     const inherited = await this.#testAtLevel(view, 'resource', a, test)
     if (!inherited) return own
     const lifted = await this.#lift(view, 'resource', inherited)
-    const conditions = this.#conditions.of(a)
-    if (conditions.length <= 1) return union(own ? [own, lifted] : [lifted])
-    const visible = await this.#visibleOwn(view, a, conditions)
-    if (!visible) return lifted
-    for (let i = 0; i < lifted.length; i++) if (visible[i] === 1) lifted[i] = own ? own[i]! : 0
+    // Where the attribute has a column of its own in Tempo, only a value that is seen hides anything.
+    const hiding = hasOwnColumn(a.name, 'span')
+      ? await this.#seenAtLevel(view, 'span', a, this.#conditions.seenBy(a, 'span'))
+      : await this.#hasAtLevel(view, 'span', a.name)
+    if (!hiding) return lifted
+    for (let i = 0; i < lifted.length; i++) if (hiding[i] === 1) lifted[i] = own ? own[i]! : 0
     return lifted
   }
 
-  async #visibleOwn(
+  /** Rows of a level that have a value of the attribute which some condition lets be seen. */
+  async #seenAtLevel(
     view: GroupView,
+    level: AttributeLevel,
     a: AttributeExpr,
-    conditions: readonly Condition[],
+    pool: readonly Condition[],
+    types: readonly ValueType[] = VALUE_TYPES,
   ): Promise<Mask> {
-    const masks: Uint8Array[] = []
-    for (const condition of conditions) {
-      const mask = await this.#meets(view, a, condition)
-      if (mask) masks.push(mask)
+    const out = new Uint8Array(view.rows(level))
+    for (const type of types) {
+      const column = await view.attribute(level, a.name, type)
+      if (!column) continue
+      if (column.type === 'any') {
+        markSeenArrays(column, (value) => seenPart(pool, value, false), out)
+      } else if (pool.some(({ operand }) => !operand)) markPresent(column, out)
+      else {
+        for (const condition of pool) {
+          if (READS[condition.operand!.type] !== type) continue
+          this.#testOf(condition, condition.op as BinaryExpr['op'], condition.operand!)?.mark(
+            column,
+            out,
+          )
+        }
+      }
     }
-    return union(masks)
-  }
-
-  async #meets(view: GroupView, a: AttributeExpr, condition: Condition): Promise<Mask> {
-    const { op, operand } = condition
-    if (operand && op !== 'fetch' && op !== 'exists' && op !== 'not exists') {
-      const test = this.#testOf(condition, op, operand)
-      return test && this.#testAtLevel(view, 'span', a, test)
+    if (pool.some(({ op }) => op === 'not exists')) {
+      const has = await this.#hasAtLevel(view, level, a.name)
+      for (let i = 0; i < out.length; i++) if (has?.[i] !== 1) out[i] = 1
     }
-    const has = await this.#hasAtLevel(view, 'span', a.name)
-    return op === 'not exists' ? invert(has, view.spanCount) : has
+    return out.includes(1) ? out : undefined
   }
 
   /** Rows of a level whose visible value passes. */
@@ -187,16 +197,27 @@ export class FilterEvaluator {
     test: ValueTest,
   ): Promise<Mask> {
     const isServiceName = level === 'resource' && a.name === SERVICE_NAME
-    const types = this.#conditions.visibleTypes(a)
+    const pool = this.#conditions.seenBy(a, level)
     let out: Mask
     for (const type of VALUE_TYPES) {
-      if (type !== 'any' && !types.has(type)) continue
+      const reads = READS[test.operand.type] === type
+      if (!reads && !canCompare(type, test.operand.type)) continue
       if (cannotPass(view, type, test)) continue
       const column = await view.attribute(level, a.name, type)
       if (!column) continue
       out ??= new Uint8Array(view.rows(level))
-      if (column.type === 'string') test.markStrings(column, out)
-      else test.mark(column, out)
+      if (column.type === 'any') {
+        const place = `${level} ${a.name}`
+        test.markArrays(column, place, (value) => seenPart(pool, value, false), out)
+      } else if (reads) test.mark(column, out)
+      else {
+        // A number of another type is there only if some other condition makes it so.
+        const seen = await this.#seenAtLevel(view, level, a, pool, [type])
+        if (!seen) continue
+        const passed = new Uint8Array(out.length)
+        test.mark(column, passed)
+        for (let i = 0; i < out.length; i++) out[i]! |= passed[i]! & seen[i]!
+      }
     }
     if (isServiceName && test.text('')) {
       out ??= new Uint8Array(view.rows(level))
@@ -439,6 +460,10 @@ async function mayHave(
   if (unknown) return false
   return (await view.group.mayHave?.({ ...where, type: 'string' }, text)) ?? true
 }
+
+/** Numbers compare over types; arrays are looked into whatever the constant. */
+const canCompare = (type: ValueType, operand: Static['type']): boolean =>
+  type === 'any' || ((type === 'int' || type === 'float') && /^(int|float|duration)/.test(operand))
 
 /** A text that the source does not have equals no text in it. */
 function cannotPass(view: GroupView, type: ValueType, test: ValueTest): boolean {

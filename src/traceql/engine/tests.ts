@@ -33,7 +33,7 @@ export class ValueTest {
   }
 
   /** Adds the rows of a column whose value passes; rows without a value never do. */
-  mark(column: AttributeColumn, out: Uint8Array): void {
+  mark(column: Exclude<AttributeColumn, AnyColumn>, out: Uint8Array): void {
     switch (column.type) {
       case 'string':
         return this.markStrings(column, out)
@@ -43,8 +43,6 @@ export class ValueTest {
         return this.#markFloats(column, out)
       case 'bool':
         return this.#markBools(column, out)
-      case 'any':
-        return this.#markAny(column, out)
     }
   }
 
@@ -86,7 +84,7 @@ export class ValueTest {
   }
 
   /** Verdicts by code. A live head's dictionary grows, and so does this. */
-  #verdictsOf(kind: 'text' | 'any', dictionary: Dictionary): Uint8Array {
+  #verdictsOf(kind: string, dictionary: Dictionary): Uint8Array {
     const known = this.#verdicts.get(kind)
     if (known?.dictionary === dictionary && known.codes.length > dictionary.size) return known.codes
     const codes = new Uint8Array(dictionary.size + 1)
@@ -95,15 +93,21 @@ export class ValueTest {
     return codes
   }
 
-  #markAny(column: AnyColumn, out: Uint8Array): void {
+  /** Arrays: of their elements only those count that are seen. `place` names what sees them. */
+  markArrays(
+    column: AnyColumn,
+    place: string,
+    seen: (value: Static) => Static,
+    out: Uint8Array,
+  ): void {
     const { codes, dictionary } = column
-    const verdicts = this.#verdictsOf('any', dictionary)
+    const verdicts = this.#verdictsOf(`arrays ${place}`, dictionary)
     for (let i = 0; i < out.length; i++) {
       const code = codes[i]!
       if (code === 0) continue
       if (verdicts[code] === UNKNOWN) {
         const value = decodeArray(dictionary.bytes(code))
-        const result = value && combine(this.op, value, this.operand)
+        const result = value && combine(this.op, seen(value), this.operand)
         verdicts[code] = result?.type === 'bool' && result.value ? HOLDS : FAILS
       }
       out[i]! |= verdicts[code]! >> 1
@@ -178,6 +182,24 @@ export class ValueTest {
       }
       if (holds) out[i] = 1
     }
+  }
+}
+
+/** Rows whose array has anything that is seen. */
+export function markSeenArrays(
+  { codes, dictionary }: AnyColumn,
+  seen: (value: Static) => Static,
+  out: Uint8Array,
+): void {
+  const verdicts = new Map<number, boolean>([[0, false]])
+  for (let i = 0; i < out.length; i++) {
+    const code = codes[i]!
+    let is = verdicts.get(code)
+    if (is === undefined) {
+      const value = decodeArray(dictionary.bytes(code))
+      verdicts.set(code, (is = value !== undefined && seen(value).type !== 'nil'))
+    }
+    if (is) out[i] = 1
   }
 }
 

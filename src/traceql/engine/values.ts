@@ -6,7 +6,7 @@ import { NIL, staticBool, staticDuration, staticFloat, staticInt, staticString }
 import type { Static } from '../static.js'
 import { decodeArray } from './any-value.js'
 import { SERVICE_NAME } from './conditions.js'
-import { VALUE_TYPES } from './view.js'
+import { LEVEL_OF, VALUE_TYPES } from './view.js'
 import type { AttributeLevel, GroupView } from './view.js'
 
 export type Reader = (row: number) => Static
@@ -14,14 +14,6 @@ export type Reader = (row: number) => Static
 const EMPTY = staticString('')
 const ALWAYS_NIL: Reader = () => NIL
 const ALWAYS_EMPTY: Reader = () => EMPTY
-
-export const LEVEL_OF = {
-  resource: 'resource',
-  span: 'span',
-  event: 'event',
-  link: 'link',
-  instrumentation: 'scope',
-} as const satisfies Record<string, AttributeLevel>
 
 /** Tempo writes trace ids without leading zeros, and a zero id as the empty text. */
 export const traceIdText = (id: Uint8Array): string => toHex(id).replace(/^0+/, '')

@@ -1,6 +1,5 @@
 /** Owns one row group while a query looks at it: each column is asked for once, what is derived from columns is kept. */
 import type {
-  AnyColumn,
   AttributeColumn,
   AttributeKey,
   Dictionary,
@@ -16,6 +15,14 @@ import { assignNestedSets } from './nested-set.js'
 import type { NestedSets } from './nested-set.js'
 
 export type AttributeLevel = AttributeKey['level']
+export const LEVEL_OF = {
+  resource: 'resource',
+  span: 'span',
+  event: 'event',
+  link: 'link',
+  instrumentation: 'scope',
+} as const satisfies Record<string, AttributeLevel>
+
 export const VALUE_TYPES: readonly ValueType[] = ['string', 'int', 'float', 'bool', 'any']
 
 export class GroupView {
@@ -139,5 +146,3 @@ function subtract(a: IntColumn | undefined, b: IntColumn | undefined, count: num
   }
   return { type: 'int', lo, hi, present: undefined }
 }
-
-export type CodedColumn = Extract<AttributeColumn, { codes: Uint32Array }> | AnyColumn
