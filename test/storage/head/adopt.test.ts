@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { HeadArena } from '../../../src/storage/head/arena.js'
 import { HEAD, SNAPSHOT_WORDS, WORD_SHIFT } from '../../../src/storage/head/layout.js'
 import { openHead } from '../../../src/storage/head/source.js'
@@ -83,26 +83,37 @@ describe('adopting a dead owner’s head', () => {
     await Promise.resolve()
   })
 
-  it('a death at any word of a publication leaves the state before it', async () => {
+  it('a death at any store of a publication leaves the state before it', async () => {
     const { arena, writer } = head()
     const first = bytesOf(shopRequests({ traces: 20 }))
     const second = bytesOf(shopRequests({ seed: 2, traces: 20 }))
     for (const bytes of first) writer.append(bytes)
     writer.publish(1)
     const before = await spansIn(writer)
-    const header = writer.headerChunk << WORD_SHIFT
-    const version = arena.words[header + HEAD.version]!
-    const idle = header + HEAD.snapshots + ((version + 1) & 1) * SNAPSHOT_WORDS
-    for (let word = 0; word < SNAPSHOT_WORDS; word += 5) {
-      for (const bytes of second) writer.append(bytes)
-      // As far as a dying writer may have come: the record not in force, whole or in part.
-      arena.words.fill(0x7fffffff, idle, idle + word)
+    let current = writer
+    // The stores of the record, then that of the version.
+    for (let stores = 0; stores <= SNAPSHOT_WORDS; stores += 4) {
+      for (const bytes of second) current.append(bytes)
+      let left = stores
+      const store = vi.spyOn(Atomics, 'store').mockImplementation(((
+        words: Int32Array,
+        at: number,
+        value: number,
+      ) => {
+        if (left-- === 0) throw new Error('died here')
+        words[at] = value
+        return value
+      }) as typeof Atomics.store)
+      expect(() => current.publish(2)).toThrow('died here')
+      store.mockRestore()
       expect(await spansIn(writer)).toEqual(before)
-      const adopted = HeadWriter.adopt(arena, writer.headerChunk)
-      expect(adopted.appliedOffset).toBe(1)
-      expect(adopted.spanCount).toBe(before.size)
-      writer.rollback()
+      current = HeadWriter.adopt(arena, writer.headerChunk)
+      expect(current.appliedOffset).toBe(1)
+      expect(current.spanCount).toBe(before.size)
     }
+    for (const bytes of second) current.append(bytes)
+    current.publish(2)
+    expect((await spansIn(current)).size).toBe(spansOf([...first, ...second]).size)
   })
 
   it('a head that was never published is empty and usable', async () => {
