@@ -17,6 +17,8 @@ import type { CrashWay } from './routes/actors.js'
 const ASK_DEADLINE_MS = 2000
 /** Slack over the query's own deadline, so that the frontend's answer about it arrives. */
 const DEADLINE_SLACK_MS = 2000
+/** Requests in flight get this long when the actor stops. */
+const DRAIN_MS = 2000
 const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 60_000
 const HEADER_BYTES_MAX = 32 * 1024
@@ -87,11 +89,13 @@ export default class Http implements Actor {
   async stop(): Promise<void> {
     const server = this.#server
     if (!server) return
+    const isClosed = new AbortController()
+    void this.#ctx.clock.sleep(DRAIN_MS, isClosed.signal).then(() => server.closeAllConnections())
     await new Promise<void>((resolve) => {
       server.close(() => resolve())
       server.closeIdleConnections()
-      void this.#ctx.clock.sleep(DEADLINE_SLACK_MS).then(() => server.closeAllConnections())
     })
+    isClosed.abort()
   }
 
   /** The frontend's contract with the deadline of the API on every ask. */

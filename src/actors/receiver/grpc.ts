@@ -29,6 +29,7 @@ import { Budget } from './budget.js'
 import { Connections } from './connections.js'
 import type { Door, DoorLoad, Ingest } from './contract.js'
 import { listenOn } from './listen.js'
+import { ShieldedSocket } from './shielded-socket.js'
 import type { TenantResolver } from './tenant.js'
 import { failureOf, failureOfPush, type Failure } from './verdict.js'
 
@@ -118,7 +119,7 @@ export class GrpcDoor implements Door {
     socket.on('error', (error) =>
       this.#options.log.debug('connection lost', { err: errorText(error) }),
     )
-    this.#injector.injectConnection(socket)
+    this.#injector.injectConnection(new ShieldedSocket(socket))
   }
 
   async drain(deadline_ms: number): Promise<void> {

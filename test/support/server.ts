@@ -1,0 +1,178 @@
+/** Owns a whole tempo-actors process for tests: started from dist on free ports in a folder of its own, stopped or killed by its pid. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const MAIN = new URL('../../dist/main.js', import.meta.url).pathname
+const READY_TIMEOUT_MS = 60_000
+
+export interface ServerOptions {
+  /** Extra flags, such as '--actors.chaos=true'. */
+  readonly flags?: readonly string[]
+  /** Keeps the data of an earlier server. */
+  readonly folder?: string
+  readonly ports?: Ports
+}
+
+export interface Ports {
+  readonly grpc: number
+  readonly http: number
+  readonly api: number
+}
+
+export class TestServer {
+  log = ''
+  #child: ChildProcess | undefined
+
+  private constructor(
+    readonly folder: string,
+    readonly ports: Ports,
+    private readonly flags: readonly string[],
+  ) {}
+
+  static async start(options: ServerOptions = {}): Promise<TestServer> {
+    const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'tempo-actors-'))
+    const ports = options.ports ?? (await freePorts())
+    const server = new TestServer(folder, ports, options.flags ?? [])
+    await server.up()
+    return server
+  }
+
+  get base(): string {
+    return `http://127.0.0.1:${this.ports.api}`
+  }
+
+  get grpc(): string {
+    return `127.0.0.1:${this.ports.grpc}`
+  }
+
+  get http(): string {
+    return `127.0.0.1:${this.ports.http}`
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
+  /** Starts the process (again) and waits until it is ready. */
+  async up(): Promise<void> {
+    const { grpc, http, api } = this.ports
+    const args = [
+      MAIN,
+      '--server.http_listen_address=127.0.0.1',
+      `--server.http_listen_port=${api}`,
+      `--distributor.receivers.otlp.protocols.grpc.endpoint=127.0.0.1:${grpc}`,
+      `--distributor.receivers.otlp.protocols.http.endpoint=127.0.0.1:${http}`,
+      ...this.flags,
+    ]
+    const child = spawn(process.execPath, args, {
+      cwd: this.folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (text: Buffer) => (this.log += text.toString()))
+    }
+    await this.ready()
+  }
+
+  /** Resolves when /ready answers 200; rejects with the log when it does not in time. */
+  async ready(): Promise<void> {
+    const deadline = Date.now() + READY_TIMEOUT_MS
+    while (Date.now() < deadline) {
+      if (this.#child?.exitCode !== null) break
+      const reply = await fetch(`${this.base}/ready`).catch(() => undefined)
+      if (reply?.status === 200) return
+      await sleep(50)
+    }
+    throw new Error(
+      `server not ready (exit code ${this.#child?.exitCode}):\n${this.log.slice(-4000)}`,
+    )
+  }
+
+  /** kill -9, at once. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  /** Drains; resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    return this.#end('SIGINT')
+  }
+
+  /** Stops the process if it runs and deletes its folder. */
+  async remove(): Promise<void> {
+    await this.kill()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async get(path: string): Promise<unknown> {
+    const reply = await fetch(this.base + path)
+    if (!reply.ok) throw new Error(`${path} answered ${reply.status}: ${await reply.text()}`)
+    return reply.json()
+  }
+
+  async post(path: string): Promise<number> {
+    const reply = await fetch(this.base + path, { method: 'POST' })
+    await reply.text()
+    return reply.status
+  }
+
+  /** The value of a metric summed over its series; 0 when it is absent. */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.base}/metrics`)).text()
+    let sum = 0
+    for (const line of text.split('\n')) {
+      if (line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+        sum += Number(line.slice(line.lastIndexOf(' ')))
+    }
+    return sum
+  }
+
+  #end(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#child
+    if (!child || child.exitCode !== null || child.signalCode !== null) {
+      return Promise.resolve(child?.exitCode ?? null)
+    }
+    return new Promise((resolve) => {
+      child.once('exit', (code) => resolve(code))
+      child.kill(signal)
+    })
+  }
+}
+
+export function sleep(delay_ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delay_ms))
+}
+
+/** Polls until the condition holds; rejects with the words after the time. */
+export async function eventually(
+  what: string,
+  timeout_ms: number,
+  holds: () => Promise<boolean> | boolean,
+): Promise<void> {
+  const deadline = Date.now() + timeout_ms
+  while (Date.now() < deadline) {
+    if (await holds()) return
+    await sleep(100)
+  }
+  throw new Error(`not within ${timeout_ms} ms: ${what}`)
+}
+
+export async function freePorts(): Promise<Ports> {
+  const [grpc, http, api] = await Promise.all([freePort(), freePort(), freePort()])
+  return { grpc: grpc!, http: http!, api: api! }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
