@@ -15,6 +15,7 @@ import {
   PAGED,
   STRUCTURES,
   TYPES,
+  columnText,
   levelOfColumn,
 } from './blockpack-format.js'
 import type { Codec, ColumnName } from './blockpack-format.js'
@@ -165,7 +166,7 @@ function readPageRows(input: ByteReader, pageCount: number, total: number): Uint
   return rows
 }
 
-/** Undefined for a kind, field or codec that a later version has added: the column is skipped. */
+/** Undefined for a kind or field that a later writer has added: it is skipped. A codec cannot be: the values would be lost. */
 function readEntry(
   input: ByteReader,
   pageCount: number,
@@ -177,7 +178,7 @@ function readEntry(
   if (!name) return undefined
   const codec = input.u8()
   const flags = input.u8()
-  if (!CODECS.has(codec)) return undefined
+  if (!CODECS.has(codec)) input.fail(`codec ${codec} of ${columnText(name)} is unknown: it needs a newer tempo-actors`) // prettier-ignore
   const mask = flags & FLAG_MASK ? input.varint(MAX_COLUMNS) : undefined
   const codes = flags & FLAG_CODES ? readCodes(input, dictionarySize) : undefined
   const range = flags & FLAG_RANGE ? { min: input.big(), max: input.big() } : undefined

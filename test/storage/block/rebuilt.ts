@@ -16,6 +16,8 @@ import {
   type Directory,
 } from '../../../src/storage/block/blockpack-directory.js'
 import {
+  FIELDS,
+  KIND,
   MAGIC,
   MAX_DICTIONARY_STRINGS,
   SECTION,
@@ -25,6 +27,7 @@ import {
   encodeIndex,
   type GroupEntry,
 } from '../../../src/storage/block/blockpack-index.js'
+import type { FieldName } from '../../../src/otlp/columns.js'
 import type { Random } from '../../support/random.js'
 
 export const PARTS = ['page', 'directory', 'index', 'dictionary', 'table'] as const
@@ -99,16 +102,23 @@ export class Rebuilt {
     }
   }
 
-  /** Makes span.name a column of a codec, and span.statusMessage one of a kind, that nobody knows. */
-  withUnknownColumns(): this {
+  /** Gives a field's column another kind or codec in every group's directory. */
+  relabel(field: FieldName, what: 'kind' | 'codec', value: number): void {
     for (const group of this.groups) {
-      const columns = group.directory.columns.map((column): ColumnEntry => {
-        const isName = column.name.kind === 'field' && column.name.field === 'span.name'
-        return isName ? { ...column, codec: 200 as ColumnEntry['codec'] } : column
-      })
-      group.directory = { ...group.directory, columns }
+      const isIt = ({ name }: ColumnEntry) => name.kind === 'field' && name.field === field
+      const { length, codec } = group.directory.columns.find(isIt)!
+      const entry = new ByteWriter()
+      entry.varint(length)
+      const at = entry.length
+      entry.u8(KIND.field)
+      entry.varint(FIELDS.findIndex(([name]) => name === field))
+      entry.u8(codec)
+      const out = new ByteWriter()
+      writeDirectory(out, group.directory)
+      group.raw = out.view().slice()
+      const start = Buffer.from(group.raw).indexOf(entry.view())
+      group.raw[start + (what === 'kind' ? at : entry.length - 1)] = value
     }
-    return this
   }
 
   #index(entries: readonly GroupEntry[]): Uint8Array {
