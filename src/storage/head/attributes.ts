@@ -13,6 +13,7 @@ import type { Table } from './table.js'
 import type { Wire } from './wire.js'
 
 const KEY_CODE_MAX = (1 << 28) - 1
+const FOLLOWERS = 1024
 
 export class Attributes {
   readonly index = new HashIndex()
@@ -26,6 +27,9 @@ export class Attributes {
   #words = new Int32Array(64)
   #itemCount = 0
   #wordCount = 0
+  #previousKey = 0
+  /** By the low bits of a key's code: the key that followed it last. A guess, always checked. */
+  readonly #followers = new Int32Array(FOLLOWERS)
 
   constructor(arena: HeadArena, wire: Wire, strings: Strings, values: Table, shapes: Table) {
     this.#arena = arena
@@ -52,6 +56,7 @@ export class Attributes {
   begin(): void {
     this.#itemCount = 0
     this.#wordCount = 0
+    this.#previousKey = 0
   }
 
   /** Adds the KeyValue in [pos, end) to the row under construction. */
@@ -84,9 +89,21 @@ export class Attributes {
       }
       pos += length
     }
-    const key = this.#strings.intern(keyAt, keyLength)
+    const key = this.#key(keyAt, keyLength)
     if (key > KEY_CODE_MAX) throw new MalformedOtlp(keyAt, 'too many different strings in one head')
     this.#value(key, valueAt, valueAt + valueLength)
+  }
+
+  /** The code of a key. The same key tends to follow the same key, and comparing is cheaper than hashing. */
+  #key(pos: number, length: number): number {
+    const place = this.#previousKey & (FOLLOWERS - 1)
+    let key = this.#followers[place]!
+    if (key === 0 || !this.#strings.is(key, pos, length)) {
+      key = this.#strings.intern(pos, length)
+      this.#followers[place] = key
+    }
+    this.#previousKey = key
+    return key
   }
 
   /** Puts items in the order of their keys, for rows whose identity must not depend on the order they were sent in. */
@@ -203,6 +220,12 @@ export class Attributes {
   /** The AnyValue in [pos, end). Of several oneof fields the last counts, as in every protobuf reader. */
   #value(key: number, pos: number, end: number): void {
     const { bytes } = this.#wire
+    const room = end - pos - 2
+    if (room >= 0 && room < 0x80 && bytes[pos] === 0x0a && bytes[pos + 1] === room) {
+      // Nearly every value: one short string and nothing else.
+      this.#push(key, STRING, this.#strings.intern(pos + 2, room))
+      return
+    }
     const start = pos
     let tag = 0
     let at = pos

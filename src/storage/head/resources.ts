@@ -23,22 +23,28 @@ const SEEN_MAX = 4096
 
 /** Messages as sent, to rows: a shortcut only, forgotten at any rollback. */
 class Seen {
-  readonly #slots = new Map<number, { bytes: Uint8Array; extra: number; row: number }>()
+  readonly #slots = new Map<number, { view: DataView; extra: number; row: number }>()
   #size = 0
 
   find(wire: Wire, pos: number, length: number, extra: number, hash: number): number {
     const seen = this.#slots.get(hash)
-    if (seen?.extra !== extra || seen.bytes.length !== length) return -1
-    const { bytes } = seen
-    const request = wire.bytes
-    for (let i = 0; i < length; i++) if (bytes[i] !== request[pos + i]) return -1
+    if (seen?.extra !== extra || seen.view.byteLength !== length) return -1
+    const { view } = seen
+    const request = wire.view
+    let i = 0
+    for (; i + 4 <= length; i += 4) {
+      if (view.getInt32(i, true) !== request.getInt32(pos + i, true)) return -1
+    }
+    for (; i < length; i++) if (view.getUint8(i) !== request.getUint8(pos + i)) return -1
     return seen.row
   }
 
   add(wire: Wire, pos: number, length: number, extra: number, hash: number, row: number): void {
     if (length > SEEN_BYTES_MAX >> 3) return
     if (this.#size + length > SEEN_BYTES_MAX || this.#slots.size >= SEEN_MAX) this.clear()
-    this.#slots.set(hash, { bytes: wire.bytes.slice(pos, pos + length), extra, row })
+    const copy = new Uint8Array(length)
+    copy.set(wire.bytes.subarray(pos, pos + length))
+    this.#slots.set(hash, { view: new DataView(copy.buffer), extra, row })
     this.#size += length
   }
 

@@ -63,6 +63,11 @@ export class Strings {
     return length === 0 ? 0 : this.intern(pos, length)
   }
 
+  /** Whether a code stands for bytes of the request; false for codes that were taken back. */
+  is(code: number, pos: number, length: number): boolean {
+    return code < this.#entries.count && this.#equals(code, pos, length)
+  }
+
   #equals(code: number, pos: number, length: number): boolean {
     const { words, view } = this.#arena
     const entries = this.#entries
