@@ -13,6 +13,7 @@ import { HeadArena } from '../storage/head/arena.js'
 import { openBackend } from '../storage/backend/open.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
 import { children, createSharedMemory, type SharedMemory } from '../topology.js'
+import { checkPorts, withWalFolder } from './preflight.js'
 
 const FAILED = 1
 
@@ -56,17 +57,14 @@ async function run(line: CommandLine): Promise<number> {
   }
 }
 
-/** Looks at the folders and the backend once, in plain sight, before any actor does; returns the WAL's offsets. */
+/** Looks at the ports, the folders and the backend once, in plain sight, before any actor does; returns the WAL's offsets. */
 async function prepare(config: Config, log: Log): Promise<number[]> {
   const clock = systemClock
-  const offsets = await readAppliedOffsets(
-    config.live_store.wal_path,
-    config.actors.bus.partitions,
-    {
-      sync: config.actors.wal_sync,
-      clock,
-      log,
-    },
+  const { wal_path } = config.live_store
+  const { wal_sync: sync, bus } = config.actors
+  await checkPorts(config)
+  const offsets = await withWalFolder(wal_path, () =>
+    readAppliedOffsets(wal_path, bus.partitions, { sync, clock, log }),
   )
   if (config.storage.backend === 'local') {
     const backend = await openBackend(config.storage, { clock, log })

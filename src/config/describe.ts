@@ -48,9 +48,9 @@ function backend({ backend, local_path, s3 }: Config['storage']): string {
 
 function memory({ actors }: Config): string {
   const { partitions, ring_bytes, ingress_bytes } = actors.bus
-  const rings = partitions * ring_bytes
-  const total = formatBytes(rings + ingress_bytes + actors.head_bytes)
-  const traces = `rings ${formatBytes(rings)} (traces, ${partitions} partitions)`
-  const ingress = `${formatBytes(ingress_bytes)} (ingress)`
-  return `memory    shared ${total}: live heads ${formatBytes(actors.head_bytes)}, ${traces} and ${ingress}`
+  const traces = partitions * ring_bytes
+  const ingress = partitions * ingress_bytes
+  const total = formatBytes(traces + ingress + actors.head_bytes)
+  const rings = `rings of ${partitions} partitions: ${formatBytes(ingress)} (ingress), ${formatBytes(traces)} (traces)`
+  return `memory    shared ${total}: live heads ${formatBytes(actors.head_bytes)}; ${rings}`
 }
