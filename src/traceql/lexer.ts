@@ -96,7 +96,10 @@ class Lexer {
   }
 
   #position(at: number): Position {
-    return { line: this.#line, column: [...this.#text.slice(this.#lineStart, at)].length + 1 }
+    return {
+      line: this.#line,
+      column: Array.from(this.#text.slice(this.#lineStart, at)).length + 1,
+    }
   }
 
   #newline(at: number): void {

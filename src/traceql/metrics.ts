@@ -19,7 +19,8 @@ import { hintOf, parseQuery } from './query.js'
 import type { Query } from './query.js'
 import { NAME_LABEL, labelsKey } from './series.js'
 import type { Exemplar, Label } from './series.js'
-import { NIL, isNumeric, staticFloat, staticString, toFloat } from './static.js'
+import { NIL, isNumeric, staticFloat, staticString, staticText, toFloat } from './static.js'
+import type { Static } from './static.js'
 import { intrinsicOf } from './ast.js'
 import { leavesOf } from './validate.js'
 
@@ -376,6 +377,13 @@ function addCompensated(
   sums[interval] = total
 }
 
+/** Labels hold texts, numbers and booleans; Tempo loses arrays on the way between its parts. */
+function labelValue(value: Static): Static {
+  if (value.type.endsWith('Array')) return NIL
+  const isPlain = ['string', 'int', 'float', 'bool'].includes(value.type)
+  return isPlain ? value : staticString(staticText(value))
+}
+
 /** Missing values make no label; when all are missing the first says so. */
 function labelsOf(
   first: MetricsAggregate,
@@ -385,7 +393,9 @@ function labelsOf(
   const labels: Label[] = []
   for (const [i, attribute] of first.by.entries()) {
     const value = values[i]!
-    if (value.type !== 'nil') labels.push({ name: printAttribute(attribute), value })
+    if (value.type !== 'nil') {
+      labels.push({ name: printAttribute(attribute), value: labelValue(value) })
+    }
   }
   if (bucket !== undefined) labels.push({ name: BUCKET_LABEL, value: staticFloat(bucket) })
   if (labels.length > 0) return labels

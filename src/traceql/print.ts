@@ -18,7 +18,7 @@ export function printAttribute(a: AttributeExpr): string {
   let prefix = a.parent ? 'parent.' : ''
   if (a.scope !== 'none') prefix += `${a.scope}.`
   if (prefix === '' && a.intrinsic === undefined && a.name.length > 0) prefix = '.'
-  const plain = !a.name.includes('"') && [...a.name].every(isAttributeRune)
+  const plain = !a.name.includes('"') && Array.from(a.name).every(isAttributeRune)
   return prefix + (plain ? a.name : `"${a.name.replace(/[\\"]/g, '\\$&')}"`)
 }
 

@@ -390,9 +390,9 @@ export function toTagNamesResponse(merged: TagNamesPartial): TagNamesResponse {
 
 /** Of /api/v2/search/tags; intrinsics are listed when no scope or theirs is asked for. */
 export function toTagNamesV2Response(merged: TagNamesPartial, scope = ''): TagNamesV2Response {
-  const scopes = SCOPES.flatMap((name) => {
+  const scopes = SCOPES.flatMap((name): { name: string; tags: readonly string[] }[] => {
     const tags = merged.scopes[name]
-    return tags ? [{ name: name as string, tags }] : []
+    return tags ? [{ name: name, tags }] : []
   })
   const asksIntrinsics = scope === '' || scope === 'none' || scope === 'intrinsic'
   if (asksIntrinsics) scopes.push({ name: 'intrinsic', tags: INTRINSIC_TAGS })

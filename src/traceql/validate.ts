@@ -48,29 +48,44 @@ function checkStage(s: Stage): void {
   switch (s.kind) {
     case 'filter':
     case 'operation':
-    case 'pipeline':
-      return checkSpanset(s)
+    case 'pipeline': {
+      checkSpanset(s)
+      return
+    }
     case 'by':
       if (!referencesSpan(s.expr)) {
         const text = `by(${printField(s.expr)})`
         throw new ValidationError(`grouping field expressions must reference the span: ${text}`)
       }
-      return checkField(s.expr)
-    case 'select':
-      return checkAttributes(s.attributes)
-    case 'scalarFilter':
-      return checkScalarFilter(s)
-    case 'aggregate':
-      return checkAggregate(s)
+      {
+        checkField(s.expr)
+        return
+      }
+    case 'select': {
+      checkAttributes(s.attributes)
+      return
+    }
+    case 'scalarFilter': {
+      checkScalarFilter(s)
+      return
+    }
+    case 'aggregate': {
+      checkAggregate(s)
+      return
+    }
     case 'coalesce':
   }
 }
 
 function checkSpanset(e: SpansetExpr): void {
-  if (e.kind === 'pipeline') return checkPipeline(e)
+  if (e.kind === 'pipeline') {
+    checkPipeline(e)
+    return
+  }
   if (e.kind === 'operation') {
     checkSpanset(e.lhs)
-    return checkSpanset(e.rhs)
+    checkSpanset(e.rhs)
+    return
   }
   checkField(e.expr)
   const type = impliedType(e.expr)
@@ -111,8 +126,14 @@ function scalarType(e: ScalarExpr): ImpliedType {
 }
 
 function checkScalar(e: ScalarExpr): void {
-  if (e.kind === 'aggregate') return checkAggregate(e)
-  if (e.kind === 'pipeline') return checkPipeline(e)
+  if (e.kind === 'aggregate') {
+    checkAggregate(e)
+    return
+  }
+  if (e.kind === 'pipeline') {
+    checkPipeline(e)
+    return
+  }
   if (e.kind !== 'scalarOperation') return
   checkScalar(e.lhs)
   checkScalar(e.rhs)
@@ -157,7 +178,10 @@ function checkSeries(e: SeriesExpr): void {
     return
   }
   checkPipeline(e.pipeline)
-  if (e.first.kind === 'metrics') return checkMetrics(e.first)
+  if (e.first.kind === 'metrics') {
+    checkMetrics(e.first)
+    return
+  }
   checkCompare(e.first)
   if (e.second.length > 0) refuseAfterCompare()
 }

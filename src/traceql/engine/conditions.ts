@@ -161,21 +161,32 @@ export class Conditions {
         return
       case 'scalarFilter':
         this.#scalar(s.lhs)
-        return this.#scalar(s.rhs)
-      case 'aggregate':
-        return this.#scalar(s)
+        {
+          this.#scalar(s.rhs)
+          return
+        }
+      case 'aggregate': {
+        this.#scalar(s)
+        return
+      }
       case 'coalesce':
         return
-      default:
-        return this.#spanset(s)
+      default: {
+        this.#spanset(s)
+        return
+      }
     }
   }
 
   #scalar(e: ScalarExpr): void {
-    if (e.kind === 'pipeline') return this.#pipeline(e)
+    if (e.kind === 'pipeline') {
+      this.#pipeline(e)
+      return
+    }
     if (e.kind === 'scalarOperation') {
       this.#scalar(e.lhs)
-      return this.#scalar(e.rhs)
+      this.#scalar(e.rhs)
+      return
     }
     if (e.kind !== 'aggregate') return
     this.allMustHold = false
@@ -183,8 +194,14 @@ export class Conditions {
   }
 
   #spanset(e: SpansetExpr): void {
-    if (e.kind === 'pipeline') return this.#pipeline(e)
-    if (e.kind === 'filter') return this.#field(e.expr)
+    if (e.kind === 'pipeline') {
+      this.#pipeline(e)
+      return
+    }
+    if (e.kind === 'filter') {
+      this.#field(e.expr)
+      return
+    }
     const relation = e.op.replace(/^[!&](?=[<>~])/, '')
     for (const intrinsic of NUMBERS_OF[relation] ?? []) this.structural.add(intrinsic)
     this.#spanset(e.lhs)
@@ -196,7 +213,7 @@ export class Conditions {
     if (e.kind === 'attribute') this.add(e, 'fetch')
     else if (e.kind === 'unary') {
       const known = e.expr.kind === 'attribute' && (e.op === 'exists' || e.op === 'not exists')
-      if (known) this.add(e.expr as AttributeExpr, e.op as 'exists' | 'not exists')
+      if (known) this.add(e.expr, e.op)
       else this.#field(e.expr)
     } else if (e.kind === 'binary') this.#binary(e)
   }

@@ -35,14 +35,22 @@ export class ValueTest {
   /** Adds the rows of a column whose value passes; rows without a value never do. */
   mark(column: Exclude<AttributeColumn, AnyColumn>, out: Uint8Array): void {
     switch (column.type) {
-      case 'string':
-        return this.markStrings(column, out)
-      case 'int':
-        return this.markInts(column, out)
-      case 'float':
-        return this.#markFloats(column, out)
-      case 'bool':
-        return this.#markBools(column, out)
+      case 'string': {
+        this.markStrings(column, out)
+        return
+      }
+      case 'int': {
+        this.markInts(column, out)
+        return
+      }
+      case 'float': {
+        this.#markFloats(column, out)
+        return
+      }
+      case 'bool': {
+        this.#markBools(column, out)
+        return
+      }
     }
   }
 
@@ -117,9 +125,13 @@ export class ValueTest {
   markInts(column: IntColumn, out: Uint8Array): void {
     const { operand } = this
     if (operand.type === 'int' || operand.type === 'duration') {
-      return compareInts(this.op, column, operand.value, out)
+      compareInts(this.op, column, operand.value, out)
+      return
     }
-    if (operand.type === 'intArray') return this.#markIntsInList(column, operand.value, out)
+    if (operand.type === 'intArray') {
+      this.#markIntsInList(column, operand.value, out)
+      return
+    }
     if (operand.type !== 'float' && operand.type !== 'floatArray') return
     const hi = signedHalves(column)
     this.#markNumbers(column.present, out, (i) => hi[i]! * 2 ** 32 + column.lo[i]!)
