@@ -87,7 +87,7 @@ describe('an actor dies under load', () => {
         )
         expect(server.pid).toBe(pid)
         expect(report.failedSpans, report.firstError).toBe(0)
-        expect(found.acknowledgedSpans).toBeGreaterThan(5000)
+        expect(found.acknowledgedSpans).toBeGreaterThan(1000)
         expect(found, found.examples.join('\n')).toMatchObject({
           lostSpans: 0,
           doubledSpans: 0,

@@ -42,7 +42,7 @@ describe('kill -9 of the process', () => {
       )
       console.log(rows.at(-1))
       expect(report.failedSpans, report.firstError).toBe(0)
-      expect(found.acknowledgedSpans).toBeGreaterThan(5000)
+      expect(found.acknowledgedSpans).toBeGreaterThan(1000)
       expect(found, found.examples.join('\n')).toMatchObject({
         lostSpans: 0,
         doubledSpans: 0,

@@ -26,9 +26,13 @@ export class BlocklistCache {
     private readonly log: Log,
   ) {}
 
-  /** Fetches the first copy, then keeps it fresh until `stop`. */
+  /** Fetches the first copy if the backend can be read by now, and keeps it fresh until `stop`. */
   async start(): Promise<void> {
-    await this.#refresh()
+    await this.#refresh().catch((error: unknown) => {
+      this.log.warn('no blocklist yet: queries are refused until the backend can be read', {
+        error: errorText(error),
+      })
+    })
     void this.#loop()
   }
 

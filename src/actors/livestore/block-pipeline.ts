@@ -41,7 +41,7 @@ export interface BlockPipelineOptions {
   readonly arena: HeadArena
   readonly catalog: Catalog
   readonly blocks: LocalBlocks
-  readonly builder: BlockBuilder
+  readonly builder: Pick<BlockBuilder, 'build'>
   readonly lifecycle: CompleteBlockLifecycle
   readonly blockVersion: string
   readonly fsync: boolean
@@ -188,7 +188,7 @@ export class BlockPipeline {
       existing ??
       (
         await builder.build({
-          arena: arena.memory as SharedArrayBuffer,
+          arena: arena.memory,
           headChunk: head.headerChunk,
           blockId: head.blockId,
           tenant: head.tenant,

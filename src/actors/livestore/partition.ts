@@ -58,6 +58,7 @@ export class Partition {
   readonly #names = new Map<string, string>()
   #slice: Slice
   #orderedCut: (() => void)[] = []
+  #isStopping = false
   readonly #notCutBefore_ms: number
 
   /** `slice` is what recovery found in the current WAL segment. */
@@ -83,6 +84,7 @@ export class Partition {
   /** Consumes until the signal, then what is left in the ring. Rejects when the partition can't go on: a crash. */
   async run(signal: AbortSignal): Promise<void> {
     const { consumer, clock } = this.#options
+    signal.addEventListener('abort', () => (this.#isStopping = true), { once: true })
     while (!signal.aborted) {
       await consumer.wait({ timeout_ms: CUT_CHECK_MS, signal })
       await this.#takeAll()
@@ -106,19 +108,22 @@ export class Partition {
     for (;;) {
       const batch = consumer.poll({ max_bytes: BATCH_BYTES_MAX })
       if (!batch) return
-      await this.#apply(batch.records)
+      if (!(await this.#apply(batch.records))) return
       progress()
       if (this.#slice.arena_bytes >= this.#options.limits.max_bytes) await this.#cut('bytes')
     }
   }
 
-  async #apply(records: readonly BusRecord[]): Promise<void> {
+  /** False when the records could not all be taken, which ends the partition. */
+  async #apply(records: readonly BusRecord[]): Promise<boolean> {
     const { wal, consumer, metrics, clock } = this.#options
     let from = 0
     while (from < records.length) {
       const touched = new Set<TenantHead>()
       const { until, obstacle } = this.#stage(records, from, touched)
       if (until === from) {
+        // What does not fit any more while we stop was not acknowledged; its sender comes again.
+        if (this.#isStopping) return false
         await this.#makeRoom(obstacle)
         continue
       }
@@ -146,6 +151,7 @@ export class Partition {
       metrics.records.inc(batch.length)
       from = until
     }
+    return true
   }
 
   /** Appends records to the heads until one does not fit; `until` is the index of the first that was not taken. */

@@ -9,6 +9,7 @@
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import type { LocalBlocks } from '../../storage/backend/local-blocks.js'
+import type { BlockMeta } from '../../storage/block/encoding.js'
 import type { Catalog } from '../../storage/catalog.js'
 import type { HeadArena } from '../../storage/head/arena.js'
 import { HeadWriter } from '../../storage/head/writer.js'
@@ -38,6 +39,7 @@ export interface RecoveryOptions {
 export async function recover(options: RecoveryOptions): Promise<Slice> {
   const { wal, arena, catalog, partition, log } = options
   arena.sweep(partition)
+  finishNoted(options)
   retireUnlisted(options)
   await reloadBlocks(options)
   const listed = catalog.entries().filter(({ facts }) => facts.state !== 'local')
@@ -68,6 +70,14 @@ export async function recover(options: RecoveryOptions): Promise<Slice> {
     segments: wal.segments().length,
   })
   return slice
+}
+
+/** Blocks that were complete and noted when their maker died, and whose entry still said that they are being built. */
+function finishNoted({ catalog, state }: RecoveryOptions): void {
+  for (const { entry, facts } of catalog.entries()) {
+    const block = facts.state === 'cut' ? state.block(facts.blockId) : undefined
+    if (block) catalog.markLocal(entry, factsOf(block.meta as BlockMeta))
+  }
 }
 
 /** Heads that no entry of the catalog names: their maker died in between, and they hold nothing that was acknowledged. */
