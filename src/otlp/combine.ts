@@ -3,9 +3,9 @@
  * scope together, in an order that does not depend on who answered first.
  */
 import { compareBytes } from '../lib/bytes.js'
+import { copyBytes } from '../lib/copy.js'
 import { RESOURCE_SPANS_TAG, RequestIndex, SCOPE_SPANS_TAG } from './request-index.js'
 import {
-  copyBytes,
   lastValue,
   readLength,
   readTag,

@@ -7,9 +7,10 @@
  * its request; a request that belongs to one partition is its own slice.
  */
 import { assert } from '../lib/assert.js'
+import { copyBytes } from '../lib/copy.js'
 import { RESOURCE_SPANS_TAG, RequestIndex, SCOPE_SPANS_TAG, tenantSeed } from './request-index.js'
 import { noTruncation, truncateAttributes, type Truncation } from './truncate.js'
-import { copyBytes, varintSize, writeVarint, type MalformedOtlp } from './wire.js'
+import { varintSize, writeVarint, type MalformedOtlp } from './wire.js'
 
 /** More partitions than this would make the size tables of a hostile request large, and no machine has so many cores. */
 export const MAX_PARTITIONS = 64
@@ -100,10 +101,7 @@ export class Regrouper {
     if (size === 0) return at
     const { index } = this
     const { request, resources, scopes } = index
-    if (this.whole === partition) {
-      target.set(request, at)
-      return at + size
-    }
+    if (this.whole === partition) return copyBytes(request, 0, size, target, at)
     for (let r = 0; r < index.resourceCount; r++) {
       const resourceSize = this.resourceSize[r * this.partitions + partition]!
       if (resourceSize === 0) continue

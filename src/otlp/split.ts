@@ -2,8 +2,9 @@
  * Owns the division of a request that is too long for one ring record into several valid requests, along span borders: each
  * part repeats the resource and scope of its spans. Runs of spans stay in order, so a part is a range of spans.
  */
+import { copyBytes } from '../lib/copy.js'
 import { RESOURCE_SPANS_TAG, RequestIndex, SCOPE_SPANS_TAG } from './request-index.js'
-import { copyBytes, varintSize, writeVarint, type MalformedOtlp } from './wire.js'
+import { varintSize, writeVarint, type MalformedOtlp } from './wire.js'
 
 export interface SplitOptions {
   /** No part is longer than this. */

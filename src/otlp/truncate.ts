@@ -4,6 +4,7 @@
  *
  * As in Tempo, strings inside arrays and maps are left alone. Unlike Tempo, a cut never divides a character.
  */
+import { copyBytes } from '../lib/copy.js'
 import {
   ANY_VALUE,
   EVENT,
@@ -17,7 +18,6 @@ import {
 } from './schema.js'
 import {
   LENGTH_DELIMITED,
-  copyBytes,
   lastValue,
   readLength,
   readTag,

@@ -224,23 +224,3 @@ export function writeVarint(b: Uint8Array, at: number, n: number): number {
   b[at++] = n
   return at
 }
-
-/** Below this many bytes a loop beats the call and the view that `set` needs. */
-const LOOP_COPY_BYTES = 48
-
-/** Copies `source[from..to)` to `target` at `at`; returns the position behind the copy. */
-export function copyBytes(
-  source: Uint8Array,
-  from: number,
-  to: number,
-  target: Uint8Array,
-  at: number,
-): number {
-  const length = to - from
-  if (length > LOOP_COPY_BYTES) {
-    target.set(source.subarray(from, to), at)
-    return at + length
-  }
-  for (let i = 0; i < length; i++) target[at + i] = source[from + i]!
-  return at + length
-}

@@ -16,6 +16,7 @@ import {
   type ServerUnaryCall,
   type sendUnaryData,
 } from '@grpc/grpc-js'
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { createServer, type Server as SocketServer, type Socket } from 'node:net'
 import { errorText, silentLog, type Log } from '../../lib/log.js'
 import { systemClock, type Clock } from '../../lib/time.js'
@@ -57,6 +58,8 @@ export interface GrpcDoorOptions {
 /** Peers that vanished without a word are noticed after this. */
 const KEEPALIVE_MS = 120_000
 const KEEPALIVE_TIMEOUT_MS = 20_000
+const CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
+const STREAM_WINDOW_BYTES = 1024 * 1024
 const HEALTH_SERVING = 1
 const HEALTH_NOT_SERVING = 2
 
@@ -79,6 +82,7 @@ export class GrpcDoor implements Door {
   readonly #connections = new Connections()
   readonly #listener: SocketServer
   readonly #budget: Budget
+  readonly #widened = new WeakSet<object>()
   #draining = false
 
   constructor(options: GrpcDoorOptions) {
@@ -144,13 +148,23 @@ export class GrpcDoor implements Door {
 
   /** Refuses a call before its message is read. An interceptor may return the call as it is, so the others cost nothing. */
   readonly #admit: ServerInterceptor = (method, call) => {
+    this.#widen(call)
     if (method.path === EXPORT_PATH && this.#budget.isFull) {
       const text = `the receiver is full: ${this.#budget.description}`
       const failure = failureOf('unavailable', text, this.#options.retryAfter_ms)
       call.sendStatus(statusOf(failure))
     }
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- only its interface is used
     return call as ServerInterceptingCall
+  }
+
+  /** Lets a connection send more before it hears from us; at HTTP/2's 64 KiB a client 20 ms away gets 3 MB/s through. */
+  #widen(call: object): void {
+    // grpc-js offers no setting for it on the server. Its call has the stream, whatever its types say; else nothing happens.
+    const session = (call as { stream?: ServerHttp2Stream }).stream?.session
+    if (!session || session.destroyed || this.#widened.has(session)) return
+    this.#widened.add(session)
+    ;(session as ServerHttp2Session).setLocalWindowSize(CONNECTION_WINDOW_BYTES)
+    session.settings({ initialWindowSize: STREAM_WINDOW_BYTES })
   }
 
   readonly #export = (call: Call, reply: Reply): void => {

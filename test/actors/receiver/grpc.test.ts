@@ -1,5 +1,6 @@
 /** Tests the OTLP/gRPC door with real clients on 127.0.0.1. */
 import { Client, Metadata, credentials, status, type ServiceError } from '@grpc/grpc-js'
+import { connect as connectHttp2 } from 'node:http2'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
@@ -225,6 +226,24 @@ describe('bounds', () => {
     expect(ingest.requests.length).toBe(1)
     expect(door.load.connections).toBe(1)
   })
+})
+
+it('opens the flow-control windows, so that a far client is not held to 64 KiB a round trip', async () => {
+  const { port } = await open()
+  const session = connectHttp2(`http://127.0.0.1:${port}`)
+  closers.push(() => session.destroy())
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': HEALTH_PATH,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  })
+  stream.end(Buffer.alloc(5)).resume()
+  await until(
+    () =>
+      (session.remoteSettings as { initialWindowSize?: number }).initialWindowSize === 1024 * 1024,
+  )
+  expect(session.state.remoteWindowSize).toBeGreaterThan(4_000_000)
 })
 
 describe('health', () => {
