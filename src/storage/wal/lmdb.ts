@@ -56,8 +56,9 @@ const MAX_UNCHECKED_MS = 250
 const SPACE_RETRY_MS = 500
 const MAX_READERS = 16
 const NEVER = 2 ** 30
-/** An open allocates about 1 MiB, and a full young generation may have to move over meanwhile. */
-const MIN_FREE_HEAP_BYTES = 8 * 1024 * 1024
+/** An open allocates about 1 MiB, but the young generation counts in the limit and may have to move over meanwhile. */
+const MAX_NEEDED_HEAP_BYTES = 56 * 1024 * 1024
+const NEEDED_HEAP_SHARE = 0.4
 
 /** Options that lmdb 3.5.6 reads but does not declare. */
 interface UndeclaredOptions {
@@ -255,9 +256,10 @@ function freeBytesOf(path: string): number {
 }
 
 function mustHaveHeap(path: string): void {
-  const { used_heap_size, heap_size_limit } = getHeapStatistics()
-  if (heap_size_limit - used_heap_size >= MIN_FREE_HEAP_BYTES) return
-  const reason = `cannot open: this thread uses ${used_heap_size} of ${heap_size_limit} bytes of heap, ${MIN_FREE_HEAP_BYTES} must be free`
+  const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
+  const needed = Math.min(MAX_NEEDED_HEAP_BYTES, Math.floor(limit * NEEDED_HEAP_SHARE))
+  if (limit - used >= needed) return
+  const reason = `cannot open: this thread uses ${used} of ${limit} bytes of heap, ${needed} must be free`
   throw new WalFailed(path, reason)
 }
 

@@ -2,7 +2,7 @@
  * Owns looking at a folder before LMDB opens it: lmdb 3.5.6 takes the whole process down (SIGSEGV in its cleanup) when an open fails,
  * so everything that can make it fail is tried or read here first, and told as an error.
  *
- *   META PAGE   18 flags u16 (8 = meta) | 24 magic u32 | 28 version u32 | 48 page size u32 | 144 last page u64 | 152 transaction u64
+ *   META PAGE   18 flags u16 (8 = meta) | 24 magic u32 | 28 version u32; the rest is in tree-check.ts
  */
 import {
   closeSync,
@@ -17,11 +17,17 @@ import {
 import { join } from 'node:path'
 import { errorText } from '../../lib/log.js'
 import { WalCorrupt, WalFailed } from './errors.js'
+import {
+  META_BYTES,
+  currentBootId,
+  findTreeDamage,
+  readMetaFields,
+  type Meta,
+} from './tree-check.js'
 
 const MAGIC = 0xbeefc0de
 const DATA_VERSION = 2
 const META_FLAG = 8
-const META_BYTES = 168
 const MIN_PAGE_BYTES = 256
 const MAX_PAGE_BYTES = 65_536
 
@@ -79,21 +85,31 @@ function checkMetaPages(path: string): void {
     if (!first || !second || size < 2 * page_bytes) {
       throw new WalCorrupt(path, `data.mdb (${size} bytes) does not begin with two LMDB meta pages`)
     }
+    const latest = first.transaction >= second.transaction ? first : second
+    const bootId = currentBootId()
+    if (bootId === undefined || latest.bootId === bootId) return
+    const damage = findTreeDamage(fd, size, latest)
+    if (damage) {
+      throw new WalCorrupt(
+        path,
+        `the machine stopped before it wrote what was committed: ${damage}`,
+      )
+    }
   } finally {
     closeSync(fd)
   }
 }
 
-function readMeta(fd: number, at: number): { page_bytes: number } | undefined {
+function readMeta(fd: number, at: number): Meta | undefined {
   const bytes = new Uint8Array(META_BYTES)
   if (readSync(fd, bytes, 0, META_BYTES, at) < META_BYTES) return undefined
   const view = new DataView(bytes.buffer)
-  const page_bytes = view.getUint32(48, true)
+  const meta = readMetaFields(view)
   const isMeta =
     (view.getUint16(18, true) & META_FLAG) !== 0 &&
     view.getUint32(24, true) === MAGIC &&
     (view.getUint32(28, true) & 0xffff) === DATA_VERSION &&
-    page_bytes >= MIN_PAGE_BYTES &&
-    page_bytes <= MAX_PAGE_BYTES
-  return isMeta ? { page_bytes } : undefined
+    meta.page_bytes >= MIN_PAGE_BYTES &&
+    meta.page_bytes <= MAX_PAGE_BYTES
+  return isMeta ? meta : undefined
 }

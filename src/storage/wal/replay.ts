@@ -11,6 +11,9 @@ import {
 import { FrameKind, MAX_FRAME_RECORDS } from './keys.js'
 import type { Segment, WalRecord } from './segment.js'
 
+/** What is read through the map counts as our memory until the file is mapped anew (a millisecond or two). */
+const RELEASE_BYTES = 32 * 1024 * 1024
+
 /**
  * Yields the records that end after `from`, a frame's worth at a time (256 KiB, or one record that is longer). A damaged frame is told
  * in the log and left out: the rest of the segment is worth more than a livestore that cannot start.
@@ -22,8 +25,9 @@ export async function* replaySegment(
 ): AsyncGenerator<WalRecord[]> {
   const frameCount = segment.frameCount
   let parts: Frame[] = []
-  for (let index = firstFrame(segment, from, frameCount); index < frameCount; index++) {
-    const frame = readFrame(segment, index)
+  let unreleased_bytes = 0
+  for (let index = await firstFrame(segment, from, frameCount); index < frameCount; index++) {
+    const frame = await readFrame(segment, index)
     if (!frame) {
       log.error('wal frame is damaged, its records are left out', {
         path: segment.path,
@@ -31,6 +35,11 @@ export async function* replaySegment(
       })
       parts = []
       continue
+    }
+    unreleased_bytes += frame.body.length
+    if (unreleased_bytes > RELEASE_BYTES) {
+      await segment.releaseMemory()
+      unreleased_bytes = 0
     }
     let records: FramedRecord[] = []
     if (frame.kind === FrameKind.records) records = unpackRecords(frame)
@@ -46,8 +55,8 @@ export async function* replaySegment(
   }
 }
 
-function readFrame(segment: Segment, index: number): Frame | undefined {
-  const value = segment.frame(index)
+async function readFrame(segment: Segment, index: number): Promise<Frame | undefined> {
+  const value = await segment.frame(index)
   return value && openFrame(value)
 }
 
@@ -62,17 +71,17 @@ function named(segment: Segment, records: FramedRecord[], from: number): WalReco
 }
 
 /** The last frame that begins at or before `from`, by bisection; damaged frames only make the start earlier. */
-function firstFrame(segment: Segment, from: number, frameCount: number): number {
+async function firstFrame(segment: Segment, from: number, frameCount: number): Promise<number> {
   let low = 0
   let high = frameCount - 1
   while (low < high) {
     const middle = (low + high + 1) >> 1
-    const frame = readFrame(segment, middle)
+    const frame = await readFrame(segment, middle)
     if (frame && frameStartOffset(frame) <= from) low = middle
     else high = middle - 1
   }
   if (low <= 0) return 0
-  const frame = readFrame(segment, low)
+  const frame = await readFrame(segment, low)
   const isPart = frame !== undefined && frame.kind !== FrameKind.records
   return isPart ? Math.max(0, low - Math.min(frame.count, MAX_FRAME_RECORDS)) : low
 }

@@ -74,7 +74,7 @@ interface Waiter {
 const MAX_STAGED_BYTES = 256 * 1024 * 1024
 
 export class Segment {
-  readonly #env: LmdbEnv
+  readonly #options: SegmentOptions
   readonly #header: SegmentHeader
   readonly #tenants: TenantBlock[]
   readonly #tenantIndexes = new Map<string, number>()
@@ -83,15 +83,19 @@ export class Segment {
   #staged: Progress
   #stagedBytes = 0
   #waiters: Waiter[] = []
+  #env: LmdbEnv
   #pumping: Promise<void> | undefined
+  #reopening: Promise<void> | undefined
 
   private constructor(
     env: LmdbEnv,
     header: SegmentHeader,
     progress: Progress,
     tenants: TenantBlock[],
+    options: SegmentOptions,
   ) {
     this.#env = env
+    this.#options = options
     this.#header = header
     this.#committed = progress
     this.#staged = { ...progress }
@@ -120,7 +124,7 @@ export class Segment {
       { key: PROGRESS_KEY, value: encodeProgress(progress) },
     ])
     if (options.sync === 'flushed') syncFolders(path)
-    return new Segment(env, header, progress, [])
+    return new Segment(env, header, progress, [], options)
   }
 
   /** Opens what is there; undefined when the program died before the header of a new segment was committed. */
@@ -139,7 +143,8 @@ export class Segment {
       }
       const progress = decodeProgress(env.get(PROGRESS_KEY) ?? new Uint8Array())
       if (!progress) throw new WalCorrupt(path, 'its progress entry is missing or short')
-      return new Segment(env, header, progress, readTenants(env, path, progress.tenantCount))
+      const tenants = readTenants(env, path, progress.tenantCount)
+      return new Segment(env, header, progress, tenants, options)
     } catch (error) {
       await env.close()
       throw error
@@ -226,8 +231,16 @@ export class Segment {
   }
 
   /** The bytes of a frame. */
-  frame(index: number): Uint8Array | undefined {
+  async frame(index: number): Promise<Uint8Array | undefined> {
+    while (this.#reopening) await this.#reopening
     return this.#env.get(frameKey(index))
+  }
+
+  /** Maps the file anew: pages that were read through the map count as our memory until then. Appends and reads wait meanwhile. */
+  async releaseMemory(): Promise<void> {
+    while (this.#pumping) await this.#pumping
+    this.#pumping = this.#reopening = this.#reopen()
+    await this.#reopening
   }
 
   tenantAt(index: number): TenantBlock | undefined {
@@ -303,6 +316,13 @@ export class Segment {
     }
     // In the same breath as the last look at the waiters: one that comes after it starts a new pump.
     this.#pumping = undefined
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#env.close()
+    this.#env = openEnv(this.path, this.#options)
+    this.#reopening = undefined
+    this.#pumping = this.#waiters.length > 0 ? this.#pump() : undefined
   }
 
   #takeStaged(): { ops: WriteOp[]; progress: Progress; release: () => void } {

@@ -1,6 +1,6 @@
 /** Owns the tests of what happens when the disk or the folder says no: it is told as an error, and never takes the process down. */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { silentLog } from '../../../src/lib/log.js'
 import { systemClock, type Clock } from '../../../src/lib/time.js'
@@ -153,5 +153,54 @@ describe('an open that fails', () => {
     const path = join(temporaryFolder(), 'file')
     writeFileSync(path, '')
     expect(() => open(path)).toThrow(WalFailed)
+  })
+})
+
+describe('a file whose machine lost power', () => {
+  const PAGE = 4096
+  const BOOT_ID = 160
+
+  /** A log whose last commit seems to be of another boot, and the bytes of its file. */
+  async function afterReboot() {
+    const path = temporaryFolder()
+    const wal = await openWal(path)
+    const records = recordsFrom(
+      0,
+      Array.from({ length: 300 }, (_, i) => (i % 7) * 900),
+    )
+    for (const record of records) await wal.append([record], record.endOffset)
+    await wal.close()
+    const file = join(path, 'wal', 'p0', '0000000001', 'data.mdb')
+    const bytes = readFileSync(file)
+    for (const meta of [0, PAGE]) bytes.writeBigUInt64LE(0xdeadn, meta + BOOT_ID)
+    return { path, records, file, bytes }
+  }
+
+  it('is opened when all its pages are there', async () => {
+    const { path, records, file, bytes } = await afterReboot()
+    writeFileSync(file, bytes)
+    const wal = await openWal(path)
+    expect(await replayAll(wal, 1)).toEqual(told(records))
+    await wal.close()
+  })
+
+  it('is set aside when a page was never written or the file is short, whichever page it is', async () => {
+    const { path, file, bytes } = await afterReboot()
+    const pages = bytes.length / PAGE
+    let damaged = 0
+    for (let page = 2; page < pages; page += 5) {
+      const torn = Buffer.from(bytes)
+      torn.fill(0, page * PAGE, (page + 1) * PAGE)
+      rmSync(join(path, 'wal'), { recursive: true })
+      mkdirSync(dirname(file), { recursive: true })
+      writeFileSync(file, page % 2 ? torn : bytes.subarray(0, page * PAGE))
+      const { log, lines } = keepingLog()
+      const wal = await openWal(path, { log })
+      for (const { seq } of wal.segments()) await replayAll(wal, seq)
+      await wal.close()
+      if (/set aside|damaged/.test(lines.join(''))) damaged++
+    }
+    // The rest were pages that the tree no longer used.
+    expect(damaged).toBeGreaterThan(pages / 5 / 2)
   })
 })

@@ -122,6 +122,36 @@ describe('append and replay', () => {
     await wal.close()
   })
 
+  it('gives its memory back in a long replay, while reads and appends go on', async () => {
+    const wal = await openWal(temporaryFolder())
+    const bytes = new Uint8Array(7 << 20).fill(3)
+    const records = recordsFrom(
+      0,
+      Array.from({ length: 12 }, () => 0),
+    ).map((record) => {
+      const startOffset = record.startOffset * 2 ** 20
+      return { ...record, bytes, startOffset, endOffset: startOffset + 2 ** 24 }
+    })
+    for (const record of records) await append(wal, [record])
+    const appends: Promise<void>[] = []
+    let at = records.at(-1)!.endOffset
+    const counts = [0, 0]
+    const reader = async (i: number) => {
+      for await (const found of wal.replay(1)) {
+        counts[i]! += found.length
+        const record = recordAt(at, 100)
+        at = record.endOffset
+        appends.push(append(wal, [record]))
+      }
+    }
+    await Promise.all([reader(0), reader(1)])
+    await Promise.all(appends)
+    expect(counts).toEqual([12, 12])
+    expect(wal.current.recordCount).toBe(36)
+    expect(wal.appliedOffset).toBe(at)
+    await wal.close()
+  })
+
   it('moves the offset without records, as for a batch that was all refused', async () => {
     const path = temporaryFolder()
     const wal = await openWal(path)

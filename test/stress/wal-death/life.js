@@ -1,4 +1,5 @@
 /** Owns one life of a log's owner in the death test: open, check all that is there, then append, rotate, drop and note until death comes. */
+import { performance } from 'node:perf_hooks'
 import { setImmediate } from 'node:timers'
 import { crc32 } from 'node:zlib'
 import { LivestoreState } from '../../../dist/storage/wal/state.js'
@@ -79,10 +80,12 @@ export class Life {
   }
 
   async open() {
+    const began = performance.now()
     const log = createLog({ level: 'error' })
     const options = { path: this.path, partition: 0, sync: this.sync, clock: systemClock, log }
     this.wal = await Wal.open(options)
     this.state = await LivestoreState.open(options)
+    this.opened_ms = performance.now() - began
   }
 
   /** Nothing acknowledged may be missing, nothing may be there twice, and all bytes must be right. */

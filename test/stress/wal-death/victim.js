@@ -24,7 +24,7 @@ let isStopping = false
 process.on('message', () => (isStopping = true))
 const life = new Life({ ...options, words })
 await life.open()
-process.send('opened')
+process.send({ opened_ms: life.opened_ms })
 await life.verify()
 process.send('verified')
 await life.work(() => isStopping)

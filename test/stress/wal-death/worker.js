@@ -62,7 +62,7 @@ const ways = {
 
 const life = new Life({ ...workerData, words })
 await life.open()
-parentPort.postMessage('opened')
+parentPort.postMessage({ opened_ms: life.opened_ms })
 await life.verify()
 parentPort.postMessage('verified')
 await life.work(() => {
