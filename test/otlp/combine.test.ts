@@ -111,6 +111,15 @@ describe('combineTraces', () => {
     expect(combineTraces([whole], { max_bytes: whole.length + 12 }).droppedSpans).toBe(0)
   })
 
+  it('leaves no hole in the middle: what follows a span that does not fit is left out too', () => {
+    const long = [{ key: 'k', value: { string: 'x'.repeat(3000) } }]
+    const spans = [0, 1, 2].map((i) =>
+      spanOf({ spanId: id(i + 1), start: BigInt(1000 + i), attributes: i === 1 ? long : [] }),
+    )
+    const combined = combineTraces([encodeRequest(requestOf(spans))], { max_bytes: 1000 })
+    expect([combined.spanCount, combined.droppedSpans]).toEqual([1, 2])
+  })
+
   it('makes nothing of nothing', () => {
     const nothing = { trace: new Uint8Array(0), spanCount: 0, droppedSpans: 0 }
     expect(combineTraces([], { max_bytes: 0 })).toEqual(nothing)
