@@ -1,7 +1,7 @@
 /** Owns writing OTLP protobuf for the load generator: a growing buffer, nested messages by back-patched lengths. */
 
-/** Length prefixes of nested messages are written as 4-byte varints, which every reader takes. */
-const LENGTH_BYTES = 4
+/** Room for the length of a nested message, until it is known. */
+const LENGTH_BYTES_MAX = 4
 
 export class OtlpWriter {
   #buffer = Buffer.allocUnsafe(64 * 1024)
@@ -22,13 +22,15 @@ export class OtlpWriter {
     this.#reserve(16)
     this.#varint((field << 3) | 2)
     const at = this.#at
-    this.#at += LENGTH_BYTES
+    this.#at += LENGTH_BYTES_MAX
     write()
-    const length = this.#at - at - LENGTH_BYTES
-    this.#buffer[at] = (length & 0x7f) | 0x80
-    this.#buffer[at + 1] = ((length >>> 7) & 0x7f) | 0x80
-    this.#buffer[at + 2] = ((length >>> 14) & 0x7f) | 0x80
-    this.#buffer[at + 3] = (length >>> 21) & 0x7f
+    const from = at + LENGTH_BYTES_MAX
+    const end = this.#at
+    this.#at = at
+    this.#varint(end - from)
+    // Receivers are quick with the short lengths that every SDK writes; a padded one would measure something else.
+    this.#buffer.copyWithin(this.#at, from, end)
+    this.#at += end - from
   }
 
   bytes(field: number, value: Uint8Array): void {

@@ -46,6 +46,7 @@ describe('an actor dies under load', () => {
   for (const actor of ACTORS) {
     for (const how of WAYS) {
       it(`${actor} by ${how}: the process lives, a replacement comes, nothing acknowledged is lost or doubled`, async () => {
+        await eventually('everything runs', 20_000, async () => (await restarts(server, actor)) >= 0)
         const before = await restarts(server, actor)
         const pid = server.pid
         const run = `${actor}-${how}`
@@ -72,7 +73,9 @@ describe('an actor dies under load', () => {
           premake: false,
         })
         await sleep(700)
-        expect(await server.post(`/api/actors/${actor}-0/crash?how=${how}`)).toBe(200)
+        const status = await server.post(`/api/actors/${actor}-0/crash?how=${how}`)
+        // The http actor may be gone before it has answered.
+        expect(actor === 'http' ? [0, 200] : [200]).toContain(status)
         const report = await loading
         await eventually(
           `${actor} is restarted`,

@@ -23,8 +23,8 @@ import { cutReason, Slice, type CutLimits, type CutReason, type TenantHead } fro
 
 /** One WAL transaction takes about this much. */
 const BATCH_BYTES_MAX = 1024 * 1024
-/** How often the partition looks whether its slice is to be cut, when no span comes. */
-const CUT_CHECK_MS = 500
+/** How often the partition looks whether its slice is to be cut, when no span comes; above the bus's own re-check, which needs no timer. */
+const CUT_CHECK_MS = 1200
 /** Wait for builds to free memory, before looking again. */
 const ROOM_WAIT_MS = 1000
 

@@ -4,6 +4,7 @@
  */
 import { NO_CORRELATION, type AckReceiver } from '../../bus/acks.js'
 import { BACK_PRESSURED, type Ring } from '../../bus/ring.js'
+import { copyBytes } from '../../lib/copy.js'
 import type { Clock } from '../../lib/time.js'
 import { splitRequest } from '../../otlp/split.js'
 import { malformedText } from '../../otlp/wire.js'
@@ -102,7 +103,9 @@ export class RingIngest implements Ingest {
     const head = { type: number + 1, correlation, key, timestamp_ms: clock.now() }
     const deadline = clock.monotonic() + SPACE_WAIT_MS
     for (;;) {
-      const end = ring.append(actorId, head, body.length, (target, at) => target.set(body, at))
+      const end = ring.append(actorId, head, body.length, (target, at) => {
+        copyBytes(body, 0, body.length, target, at)
+      })
       if (end > 0) return true
       const left_ms = deadline - clock.monotonic()
       if (end !== BACK_PRESSURED || left_ms <= 0 || signal.aborted) return false
