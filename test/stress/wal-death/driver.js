@@ -6,6 +6,7 @@
 import { fork } from 'node:child_process'
 import console from 'node:console'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import process from 'node:process'
@@ -23,6 +24,7 @@ const { how, rounds, seed, path, sync } = JSON.parse(process.argv[2])
 const random = seeded(seed)
 const shared = new SharedArrayBuffer(8 * WORDS)
 const wordsFile = join(path, 'words')
+const ready_ms = []
 const opened_ms = []
 const exits = {}
 let withWritesInFlight = 0
@@ -80,7 +82,10 @@ function live(kind, round, start) {
     const timer = setTimeout(() => fail(`no exit within ${EXIT_TIMEOUT_MS} ms`), EXIT_TIMEOUT_MS)
     const later = (act) => setTimeout(act, random() * LONGEST_LIFE_MS)
     it.on('message', (message) => {
-      if (message === 'opened') opened_ms.push(performance.now() - born)
+      if (message.opened_ms !== undefined) {
+        opened_ms.push(message.opened_ms)
+        ready_ms.push(performance.now() - born)
+      }
       if (message === 'hanging') setTimeout(end, random() * 5)
       if (message !== 'verified') return
       isVerified = true
@@ -103,10 +108,15 @@ function live(kind, round, start) {
   })
 }
 
-function report() {
-  opened_ms.sort((a, b) => a - b)
+/** Median, 99th percentile and maximum. */
+function spread(times_ms) {
+  times_ms.sort((a, b) => a - b)
   const at = (q) =>
-    Math.round(opened_ms[Math.min(opened_ms.length - 1, Math.floor(q * opened_ms.length))] ?? 0)
+    Math.round(times_ms[Math.min(times_ms.length - 1, Math.floor(q * times_ms.length))] ?? 0)
+  return { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1) }
+}
+
+function report() {
   const counts = {
     appends: word(Word.appends),
     MB: Math.round(word(Word.bytes) / 1e6),
@@ -115,8 +125,7 @@ function report() {
     drops: word(Word.drops),
     stateChanges: word(Word.notes),
   }
-  const opens = { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1) }
-  console.log(
-    JSON.stringify({ how, sync, rounds, defect, exits, withWritesInFlight, opens, ...counts }),
-  )
+  const times = { open: spread(opened_ms), ready: spread(ready_ms), load: Math.round(loadavg()[0]) }
+  const outcome = { how, sync, rounds, defect, exits, withWritesInFlight }
+  console.log(JSON.stringify({ ...outcome, ...times, ...counts }))
 }
