@@ -23,7 +23,7 @@ import { BlockBuilder } from './block-builder.js'
 import { BlockPipeline } from './block-pipeline.js'
 import type { CompleteBlock } from './complete-block-lifecycle.js'
 import { LIVESTORE_GROUP, type LivestoreAsks, type PartitionStatus } from './contract.js'
-import { LocalFlush, NOCOMPACT_FLAG } from './local-flush.js'
+import { LocalFlush } from './local-flush.js'
 import { LivestoreMetrics } from './metrics.js'
 import { Partition } from './partition.js'
 import { localBlocksPath } from './paths.js'
@@ -223,7 +223,6 @@ export default class Livestore implements Actor {
       for (const block of blocks) {
         if (!listed.has(block.blockId)) continue
         await pipeline.delete(block)
-        await this.#backend.delete(`${block.tenant}/${block.blockId}/${NOCOMPACT_FLAG}`)
       }
     }
   }

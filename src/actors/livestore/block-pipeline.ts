@@ -56,6 +56,8 @@ export class BlockPipeline {
   /** Catalog entries of the complete blocks, by block id. */
   readonly #entries = new Map<string, number>()
   readonly #building = new Set<Promise<void>>()
+  /** WAL segments that are still there: their records would become blocks again after a restart. */
+  readonly #segments = new Set<number>()
   #roomWaiters: (() => void)[] = []
   readonly #stopping = new AbortController()
   #slicesWaiting = 0
@@ -72,6 +74,7 @@ export class BlockPipeline {
   /** Builds all heads of a slice, then drops its WAL segment. */
   build(slice: CutSlice): void {
     this.#slicesWaiting++
+    this.#segments.add(slice.segment)
     const work = this.#buildSlice(slice).finally(() => {
       this.#slicesWaiting--
       this.#building.delete(work)
@@ -112,24 +115,26 @@ export class BlockPipeline {
     if (entry !== undefined) catalog.markFlushed(entry)
   }
 
-  /** The complete blocks that the lifecycle allows to be deleted. */
+  /** The complete blocks that the lifecycle allows to be deleted, and whose WAL segment is gone. */
   deletable(): CompleteBlock[] {
     const { state, lifecycle } = this.#options
     return state
       .blocks()
+      .filter((block) => !this.#segments.has(block.segment))
       .map((block) => this.#blockOf(block))
       .filter((block) => lifecycle.mayDelete(block))
   }
 
   /** Unlists a block, then deletes its files: who still reads it goes on in the backend. */
   async delete(block: CompleteBlock): Promise<void> {
-    const { catalog, blocks, state, metrics, log } = this.#options
+    const { catalog, blocks, state, lifecycle, metrics, log } = this.#options
     const entry = this.#entries.get(block.blockId)
     if (entry !== undefined) {
       catalog.remove(entry)
       this.#entries.delete(block.blockId)
     }
     await blocks.delete(block.tenant, block.blockId)
+    await lifecycle.deleted(block)
     await state.removeBlock(block.blockId)
     metrics.cleared.inc()
     log.debug('local block deleted', { block: block.blockId, tenant: block.tenant })
@@ -147,10 +152,13 @@ export class BlockPipeline {
       }
       if (this.#stopping.signal.aborted) return
     }
-    await wal.drop(slice.segment).catch((error: unknown) => {
-      // It is tried again at the next start; until then it only takes room.
+    try {
+      await wal.drop(slice.segment)
+      this.#segments.delete(slice.segment)
+    } catch (error) {
+      // It is tried again at the next start; until then it only takes room, and keeps its blocks from being deleted.
       log.warn('WAL segment not dropped', { segment: slice.segment, error: errorText(error) })
-    })
+    }
   }
 
   async #tryBuild(slice: CutSlice, head: CutHead, attempt: number): Promise<boolean> {

@@ -9,7 +9,7 @@ export interface CompleteBlock {
   readonly partition: number
   readonly spans: number
   readonly size_bytes: number
-  /** Greatest span end, ms; blocks are kept for `complete_block_timeout` after they were completed. */
+  /** Blocks are kept for `complete_block_timeout` from here, Unix ms. */
   readonly completedAt_ms: number
   readonly isFlushed: boolean
 }
@@ -25,4 +25,6 @@ export interface CompleteBlockLifecycle {
   reloaded(block: CompleteBlock): void
   /** True when the files of the block may be deleted; never before it is flushed. */
   mayDelete(block: CompleteBlock): boolean
+  /** The files of the block are gone from local disk. May be called again after a crash. */
+  deleted(block: CompleteBlock): Promise<void>
 }

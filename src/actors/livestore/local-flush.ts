@@ -15,7 +15,7 @@ import type { CompleteBlock, CompleteBlockLifecycle } from './complete-block-lif
 /** Backoff between tries of one block; it never gives up. */
 const RETRY = { base_ms: 500, max_ms: 30_000 }
 /** Tempo's flag name: blocks that carry it are left alone by compaction. */
-export const NOCOMPACT_FLAG = 'nocompact.flg'
+const NOCOMPACT_FLAG = 'nocompact.flg'
 const META = 'meta.json'
 
 export interface LocalFlushMetrics {
@@ -94,15 +94,24 @@ export class LocalFlush implements CompleteBlockLifecycle {
     return block.isFlushed && age_ms >= this.#options.completeBlockTimeout_ms
   }
 
+  /** Compaction may have the block from now on: it is read nowhere but in the backend. */
+  deleted(block: CompleteBlock): Promise<void> {
+    return this.#options.backend.delete(`${block.tenant}/${block.blockId}/${NOCOMPACT_FLAG}`)
+  }
+
   /** Resolves when nothing is left to flush. */
   async drained(): Promise<void> {
     while (this.length > 0) await new Promise<void>((resolve) => this.#waiters.push(resolve))
   }
 
   #enqueue(block: CompleteBlock): void {
-    this.#queue.push({ block, attempts: 0, due_ms: this.#options.clock.monotonic() })
-    this.#queue.sort((a, b) => a.block.completedAt_ms - b.block.completedAt_ms)
+    this.#put({ block, attempts: 0, due_ms: this.#options.clock.monotonic() })
     this.#pump()
+  }
+
+  #put(queued: Queued): void {
+    this.#queue.push(queued)
+    this.#queue.sort((a, b) => a.block.completedAt_ms - b.block.completedAt_ms)
   }
 
   #pump(): void {
@@ -166,24 +175,39 @@ export class LocalFlush implements CompleteBlockLifecycle {
         retry_ms: Math.round(delay_ms),
         error: errorText(error),
       })
-      this.#queue.push(queued)
+      this.#put(queued)
     }
   }
 
+  /** One try, for as long as it may take; one that hangs is left behind and must write nothing more. */
   async #upload(block: CompleteBlock): Promise<void> {
-    const { backend, filesOf, opTimeout_ms, clock } = this.#options
+    const { opTimeout_ms, clock } = this.#options
+    const tried = new AbortController()
+    const timeout = clock.sleep(opTimeout_ms, tried.signal).then(() => {
+      if (tried.signal.aborted) return
+      throw new Error(`not flushed within live_store.flush_op_timeout of ${opTimeout_ms} ms`)
+    })
+    try {
+      await Promise.race([this.#putAll(block, tried.signal), timeout])
+    } finally {
+      tried.abort()
+    }
+  }
+
+  async #putAll(block: CompleteBlock, isOver: AbortSignal): Promise<void> {
+    const { backend, filesOf } = this.#options
     const folder = `${block.tenant}/${block.blockId}`
-    const deadline = clock.monotonic() + opTimeout_ms
     const files = await filesOf(block)
     const meta = files.find((file) => file.name === META)
     if (!meta) throw new Error(`block ${block.blockId} has no meta.json on local disk`)
     for (const { name, path } of files) {
       if (name === META) continue
+      isOver.throwIfAborted()
       await backend.putFile(`${folder}/${name}`, path)
-      if (clock.monotonic() > deadline)
-        throw new Error(`not flushed within live_store.flush_op_timeout of ${opTimeout_ms} ms`)
     }
+    isOver.throwIfAborted()
     await backend.put(`${folder}/${NOCOMPACT_FLAG}`, new Uint8Array(0))
+    isOver.throwIfAborted()
     await backend.putFile(`${folder}/${META}`, meta.path)
   }
 }

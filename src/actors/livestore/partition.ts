@@ -33,6 +33,8 @@ const UNREADABLE_CODE = 1
 
 interface Staged {
   readonly until: number
+  /** What of the records before `until` goes into the WAL: all but those that were refused. */
+  readonly taken: readonly BusRecord[]
   readonly obstacle: 'arena_full' | 'head_full' | undefined
 }
 
@@ -120,18 +122,17 @@ export class Partition {
     let from = 0
     while (from < records.length) {
       const touched = new Set<TenantHead>()
-      const { until, obstacle } = this.#stage(records, from, touched)
+      const { until, taken, obstacle } = this.#stage(records, from, touched)
       if (until === from) {
         // What does not fit any more while we stop was not acknowledged; its sender comes again.
         if (this.#isStopping) return false
         await this.#makeRoom(obstacle)
         continue
       }
-      const batch = records.slice(from, until)
-      const applied = batch.at(-1)!.end
+      const applied = records[until - 1]!.end
       const started = clock.monotonic()
       await wal.append(
-        batch.map((record) => {
+        taken.map((record) => {
           const tenant = this.#tenantOf(record)
           return {
             tenant,
@@ -148,7 +149,7 @@ export class Partition {
       for (const head of touched) head.writer.publish(applied)
       consumer.commit(applied)
       this.#slice.noteAppend(clock.monotonic())
-      metrics.records.inc(batch.length)
+      metrics.records.inc(until - from)
       from = until
     }
     return true
@@ -157,17 +158,19 @@ export class Partition {
   /** Appends records to the heads until one does not fit; `until` is the index of the first that was not taken. */
   #stage(records: readonly BusRecord[], from: number, touched: Set<TenantHead>): Staged {
     const { metrics } = this.#options
+    const taken: BusRecord[] = []
     for (let i = from; i < records.length; i++) {
       const record = records[i]!
       const head = this.#headOf(this.#tenantOf(record))
-      if (!head) return { until: i, obstacle: 'arena_full' }
+      if (!head) return { until: i, taken, obstacle: 'arena_full' }
       const result = this.#append(head, record)
       if (!result) continue
-      if (result.code !== 'ok') return { until: i, obstacle: result.code }
+      if (result.code !== 'ok') return { until: i, taken, obstacle: result.code }
+      taken.push(record)
       touched.add(head)
       metrics.received(head.tenant, record.value.length, result)
     }
-    return { until: records.length, obstacle: undefined }
+    return { until: records.length, taken, obstacle: undefined }
   }
 
   /** The distributor has validated the bytes; should a fault have got past it, the sender is told and the rest goes on. */

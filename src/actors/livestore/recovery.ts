@@ -12,7 +12,8 @@ import type { LocalBlocks } from '../../storage/backend/local-blocks.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
 import type { Catalog } from '../../storage/catalog.js'
 import type { HeadArena } from '../../storage/head/arena.js'
-import { HeadWriter } from '../../storage/head/writer.js'
+import { MalformedOtlp } from '../../storage/head/errors.js'
+import { HeadWriter, type AppendResult } from '../../storage/head/writer.js'
 import type { BlockState, LivestoreState } from '../../storage/wal/state.js'
 import type { SegmentInfo, WalRecord } from '../../storage/wal/segment.js'
 import type { Wal } from '../../storage/wal/wal.js'
@@ -107,12 +108,11 @@ async function reloadBlocks(options: RecoveryOptions): Promise<void> {
   const found = new Set(onDisk.map((meta) => meta.blockID))
   for (const block of state.blocks()) {
     if (found.has(block.blockId)) continue
-    log.warn('local block is gone from disk', {
-      block: block.blockId,
-      flushed: block.state === 'flushed',
-    })
     const entry = entries.get(block.blockId)
     if (entry !== undefined) catalog.remove(entry)
+    // The backend has it; a deletion that was begun is finished when its time comes.
+    if (block.state === 'flushed') continue
+    log.warn('local block is gone from disk', { block: block.blockId, tenant: block.tenant })
     await state.removeBlock(block.blockId)
   }
   for (const meta of onDisk) {
@@ -138,6 +138,7 @@ async function reloadBlocks(options: RecoveryOptions): Promise<void> {
       throw new Error(
         `catalog of partition ${options.partition} is full: ${onDisk.length} local blocks`,
       )
+    if (isFlushed && catalog.read(entry)?.isFlushed === false) catalog.markFlushed(entry)
     pipeline.reload(block, entry)
   }
 }
@@ -191,28 +192,18 @@ class Replay {
   }
 
   async run(): Promise<void> {
-    const { wal, state, blocks, log, progress } = this.#options
+    const { wal, state, progress } = this.#options
     for (const [tenant, blockId] of this.#segment.blocks) {
-      if (this.heads.has(tenant)) continue
-      if (state.block(blockId)) this.#done.add(tenant)
-      else if ((await blocks.meta(tenant, blockId)) && this.#isClosed) {
-        // Built, but its maker died before it was noted: a head without spans lets the pipeline find and note it.
-        log.debug('block was complete already', { block: blockId, tenant })
-      }
+      // A block that is on disk and was not noted is a head once more: the pipeline finds its files and notes it.
+      if (!this.heads.has(tenant) && state.block(blockId)) this.#done.add(tenant)
     }
-    const from = Math.min(
-      ...[...this.heads.values()].map((head) => head.writer.appliedOffset),
-      Infinity,
-    )
-    const isAllAdopted = [...this.#segment.blocks.keys()].every(
-      (t) => this.heads.has(t) || this.#done.has(t),
-    )
-    for await (const records of wal.replay(
-      this.#segment.seq,
-      isAllAdopted && Number.isFinite(from) ? from : 0,
-    )) {
-      for (const record of records) await this.#apply(record)
-      progress()
+    const missing = [...this.#segment.blocks.keys()].filter((tenant) => !this.#done.has(tenant))
+    const from = missing.map((tenant) => this.heads.get(tenant)?.writer.appliedOffset ?? 0)
+    if (missing.length > 0) {
+      for await (const records of wal.replay(this.#segment.seq, Math.min(...from))) {
+        for (const record of records) await this.#apply(record)
+        progress()
+      }
     }
     for (const head of this.heads.values()) head.writer.publish(this.#segment.appliedOffset)
   }
@@ -237,7 +228,8 @@ class Replay {
       const head = this.heads.get(record.tenant) ?? this.#create(record.tenant, record.blockId)
       if (head) {
         if (record.endOffset <= head.writer.appliedOffset) return
-        const result = head.writer.append(record.bytes)
+        const result = this.#append(head, record)
+        if (!result) return
         if (result.code === 'ok') {
           head.writer.publish(record.endOffset)
           this.replayedSpans += result.spans
@@ -245,6 +237,23 @@ class Replay {
         }
       }
       await this.#makeRoom()
+    }
+  }
+
+  /** A record that is no OTLP was refused when it came; it must not keep the partition from starting. */
+  #append(head: ReplayedHead, record: WalRecord): AppendResult | undefined {
+    try {
+      return head.writer.append(record.bytes)
+    } catch (error) {
+      if (!(error instanceof MalformedOtlp)) throw error
+      const { log, partition } = this.#options
+      log.error('WAL record left out: not readable as OTLP', {
+        partition,
+        offset: record.startOffset,
+        tenant: record.tenant,
+        error: error.message,
+      })
+      return undefined
     }
   }
 
