@@ -76,7 +76,8 @@ class Lexer {
   readonly #text: string
   #at = 0
   #line = 1
-  #lineStart = 0
+  #counted = 0
+  #column = 1
   constructor(text: string) {
     this.#text = text
   }
@@ -95,16 +96,20 @@ class Lexer {
     return this.#word(place)
   }
 
+  /** Columns count characters; each call goes on from where the last one stopped. */
   #position(at: number): Position {
-    return {
-      line: this.#line,
-      column: Array.from(this.#text.slice(this.#lineStart, at)).length + 1,
+    for (; this.#counted < at; this.#counted++) {
+      const unit = this.#text.charCodeAt(this.#counted)
+      // The second half of a surrogate pair is no character of its own.
+      if (unit < 0xdc00 || unit > 0xdfff) this.#column++
     }
+    return { line: this.#line, column: this.#column }
   }
 
   #newline(at: number): void {
     this.#line++
-    this.#lineStart = at + 1
+    this.#counted = at + 1
+    this.#column = 1
   }
 
   /** Spaces and Go's comments. */

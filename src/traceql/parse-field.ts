@@ -103,8 +103,7 @@ function parseAtLeast(tokens: TokenStream, least: number): FieldExpr {
       }
       const right = parseAtLeast(tokens, op === '^' ? strength : strength + 1)
       const merged = mergeChain(op as BinaryOp, left, right)
-      if (!merged) tokens.countOperator()
-      left = merged ?? binary(op as BinaryOp, left, right)
+      left = merged ?? tokens.grown(binary(op as BinaryOp, left, right), left, right)
     }
   })
 }

@@ -120,14 +120,13 @@ function parseJoined(tokens: TokenStream, least: number, start: boolean): Piece 
       const strength = outerStrength(op)
       if (op === undefined || strength === undefined || strength < least) return left
       const at = tokens.advance()
-      tokens.countOperator()
       const right = parseJoined(tokens, op === '^' ? strength : strength + 1, start)
       const joined = join(op, left, right)
       if (joined === undefined || typeof joined === 'string') {
         const pair = `${PIECE_WORDS[left.kind]} and ${PIECE_WORDS[right.kind]}`
         return tokens.fail([], joined ?? `unexpected ${op}: it does not join ${pair}`, at)
       }
-      left = joined
+      left = tokens.grown(joined, left, right)
     }
   })
 }

@@ -45,11 +45,14 @@ const LIST_OF = {
   bool: 'boolArray',
 } as const
 
-/** One list of both; undefined when the types differ or have no list. */
+/** One list of both; undefined when the types differ or have no list. A list grows in place: its old node is dropped. */
 function append(a: Static, b: Static): Static | undefined {
   const listA = listType(a)
   if (listA === undefined || listA !== listType(b)) return undefined
-  return { type: listA, value: [...valuesOf(a), ...valuesOf(b)] } as Static
+  if (a.type !== listA) return { type: listA, value: [...valuesOf(a), ...valuesOf(b)] } as Static
+  const values = valuesOf(a) as unknown[]
+  for (const value of valuesOf(b)) values.push(value)
+  return a
 }
 
 function listType(s: Static): string | undefined {

@@ -5,15 +5,15 @@ import type { Token } from './lexer.js'
 
 /** Deeper nesting is refused, so that no query can overflow the stack. */
 export const MAX_NESTING = 500
-/** More operators are refused: expression trees are walked by recursion. */
-export const MAX_OPERATORS = 4000
+/** Higher trees are refused: they are walked by recursion. */
+export const MAX_HEIGHT = 4000
 
 export class TokenStream {
   readonly #text: string
   readonly #tokens: readonly Token[]
   #at = 0
   #depth = 0
-  #operators = 0
+  readonly #heights = new WeakMap<object, number>()
   constructor(text: string) {
     this.#text = text
     this.#tokens = tokenize(text)
@@ -54,8 +54,13 @@ export class TokenStream {
     return token.kind === 'end' ? 'end of query' : this.#text.slice(token.at, token.end)
   }
 
-  countOperator(): void {
-    if (++this.#operators > MAX_OPERATORS) this.fail([], `more than ${MAX_OPERATORS} operators`)
+  /** The node, remembered to be one higher than its parts. */
+  grown<T extends object>(node: T, ...parts: readonly object[]): T {
+    let height = 0
+    for (const part of parts) height = Math.max(height, this.#heights.get(part) ?? 0)
+    this.#heights.set(node, height + 1)
+    if (height >= MAX_HEIGHT) this.fail([], `more than ${MAX_HEIGHT} operators in a row`)
+    return node
   }
 
   nested<T>(parse: () => T): T {

@@ -48,9 +48,9 @@ function link(nodes: Node[]): void {
     if (node.span.parentSpanId) node.parent = byId.get(toHex(node.span.parentSpanId))
   }
   for (const node of nodes) {
-    let top: Node | undefined = node
-    for (let i = 0; top?.parent && i <= nodes.length; i++) top = top.parent
-    node.attached = top !== undefined && !top.span.parentSpanId && !top.parent
+    let top = node
+    for (let i = 0; top.parent && i <= nodes.length; i++) top = top.parent
+    node.attached = !top.span.parentSpanId
   }
 }
 
@@ -113,7 +113,11 @@ function evaluate(node: Node, e: FieldExpr): Plain {
   }
   const left = evaluate(node, e.lhs)
   if (e.op === 'in' || e.op === 'not in' || e.op === 'match any' || e.op === 'match none') {
-    return evaluateList(e.op, left, (e.rhs as { value: { value: Value[] } }).value.value.map(plain))
+    return evaluateList(
+      e.op,
+      left,
+      (e.rhs as unknown as { value: { value: Value[] } }).value.value.map(plain),
+    )
   }
   const right = evaluate(node, e.rhs)
   if (e.op === '&&') return left === true && right === true

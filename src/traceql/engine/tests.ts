@@ -138,12 +138,19 @@ export class ValueTest {
   }
 
   #markIntsInList(column: IntColumn, list: readonly bigint[], out: Uint8Array): void {
-    const found = new Uint8Array(out.length)
-    for (const value of list) compareInts('=', column, value, found)
-    const { present } = column
-    const wanted = this.op === 'in' || this.op === '=' ? 1 : 0
+    const wanted = new Set(list)
+    // Nearly all integers are small enough to be looked up as plain numbers.
+    const small = new Set(list.filter((v) => v === BigInt(Number(v))).map(Number))
+    const isIn = this.op === 'in' || this.op === '='
+    const hi = signedHalves(column)
+    const { lo, present } = column
     for (let i = 0; i < out.length; i++) {
-      if (found[i] === wanted && (!present || present[i] === 1)) out[i] = 1
+      if (present?.[i] === 0) continue
+      const value = hi[i]! * 2 ** 32 + lo[i]!
+      const found = Number.isSafeInteger(value)
+        ? small.has(value)
+        : wanted.has((BigInt(hi[i]!) << 32n) | BigInt(lo[i]!))
+      if (found === isIn) out[i] = 1
     }
   }
 
@@ -251,13 +258,14 @@ export function textTest(op: BinaryOp, operand: Static): (text: string) => boole
 function numberTest(op: BinaryOp, operand: Static): (value: number) => boolean {
   const values = elementsOf(operand).map(toFloat)
   const [limit = NaN] = values
+  const set = new Set(values)
   switch (op) {
     case '=':
     case 'in':
-      return (v) => values.includes(v) && !Number.isNaN(v)
+      return (v) => set.has(v) && !Number.isNaN(v)
     case '!=':
     case 'not in':
-      return (v) => !values.includes(v) || Number.isNaN(v)
+      return (v) => !set.has(v) || Number.isNaN(v)
     case '<':
       return (v) => v < limit
     case '<=':
