@@ -9,7 +9,7 @@
 import type { Config } from './config.js'
 import { Acks } from './bus/acks.js'
 import type { ChildSpec } from './bus/child.js'
-import { Ring } from './bus/ring.js'
+import { createTopic } from './bus/topic.js'
 import { DISTRIBUTOR_GROUP, INGRESS_TOPIC } from './actors/distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from './actors/livestore/contract.js'
 import { MetricsPage } from './lib/metrics.js'
@@ -110,23 +110,24 @@ export function createSharedMemory(config: Config, baseOffsets: readonly number[
   const { partitions, ring_bytes, ingress_bytes } = config.actors.bus
   const memory: SharedMemory = {
     acks: Acks.create({ slots: ACK_SLOTS }),
-    arena: HeadArena.create({ bytes: config.actors.head_bytes, readers: ARENA_READERS })
-      .memory as SharedArrayBuffer,
+    arena: HeadArena.create({ bytes: config.actors.head_bytes, readers: ARENA_READERS }).memory,
   }
+  const ingress = createTopic({
+    name: INGRESS_TOPIC,
+    partitions,
+    capacity_bytes: ingress_bytes,
+    groups: [{ name: DISTRIBUTOR_GROUP, mode: 'gating' }],
+  })
+  const traces = createTopic({
+    name: TRACES_TOPIC,
+    partitions,
+    capacity_bytes: ring_bytes,
+    baseOffsets,
+    groups: [{ name: LIVESTORE_GROUP, mode: 'gating' }],
+  })
   for (let partition = 0; partition < partitions; partition++) {
-    memory[`ingress-${partition}`] = Ring.create({
-      topic: INGRESS_TOPIC,
-      partition,
-      capacity_bytes: ingress_bytes,
-      groups: [{ name: DISTRIBUTOR_GROUP, mode: 'gating' }],
-    })
-    memory[`traces-${partition}`] = Ring.create({
-      topic: TRACES_TOPIC,
-      partition,
-      capacity_bytes: ring_bytes,
-      baseOffset: baseOffsets[partition] ?? 0,
-      groups: [{ name: LIVESTORE_GROUP, mode: 'gating' }],
-    })
+    memory[`ingress-${partition}`] = ingress.partitions[partition]!
+    memory[`traces-${partition}`] = traces.partitions[partition]!
     memory[`catalog-${partition}`] = Catalog.create(partition, CATALOG_ENTRIES)
   }
   for (const { component } of ACTORS) memory[`metrics-${component}`] = MetricsPage.create()

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { load, type LoadOptions, type LoadProgress, type LoadReport } from '../load/load.js'
 import { verify, type VerifyReport } from '../load/verify.js'
 import { errorText } from '../lib/log.js'
+import { systemClock } from '../lib/time.js'
 import { formatBytes, parseDuration_ms } from '../lib/units.js'
 
 const USAGE_ERROR = 2
@@ -130,7 +131,7 @@ function loadOptions(values: Values): LoadOptions {
     protocol,
     tenant: values.tenant,
     seed,
-    run: `run-${seed}-${Date.now().toString(36)}`,
+    run: `run-${seed}-${systemClock.now().toString(36)}`,
     traces: traces === 0 ? Infinity : traces,
     duration_ms,
     rate: fraction('rate', values.rate),

@@ -33,7 +33,7 @@ export default class Http implements Actor {
 
   async start(): Promise<void> {
     const { config, clock, log, shared, component } = this.#ctx
-    const metrics = new Metrics(shared[`metrics-${component}`]!)
+    const metrics = new Metrics(shared[`metrics-${component}`])
     const build = buildInfo()
     metrics
       .gauge('tempo_build_info', 'A constant 1 with what runs.', [

@@ -1,6 +1,7 @@
 /** Owns sending OTLP as a client does: one connection, gRPC or HTTP, and what of a failure the OTLP specification lets it retry. */
 import { credentials, Metadata, Client, status, type ServiceError } from '@grpc/grpc-js'
 import { Agent, request } from 'node:http'
+import { systemClock } from '../lib/time.js'
 
 export interface SendResult {
   /** The store has the request. */
@@ -53,7 +54,7 @@ export function grpcClient(endpoint: string, tenant: string): OtlpClient {
       new Promise((resolve) => {
         const metadata = new Metadata()
         if (tenant !== '') metadata.set('x-scope-orgid', tenant)
-        const options = { deadline: Date.now() + deadline_ms }
+        const options = { deadline: systemClock.now() + deadline_ms }
         client.makeUnaryRequest(EXPORT, same, same, body, metadata, options, (error, reply) => {
           resolve(error ? grpcFailure(error) : { ...KEPT, rejectedSpans: rejectedSpans(reply) })
         })
@@ -92,8 +93,10 @@ export function httpClient(endpoint: string, tenant: string): OtlpClient {
             reply.on('end', () => {
               const bytes = Buffer.concat(parts)
               const code = reply.statusCode ?? 0
-              if (code >= 200 && code < 300)
-                return resolve({ ...KEPT, rejectedSpans: rejectedSpans(bytes) })
+              if (code >= 200 && code < 300) {
+                resolve({ ...KEPT, rejectedSpans: rejectedSpans(bytes) })
+                return
+              }
               const after = Number(reply.headers['retry-after'])
               resolve({
                 ok: false,
@@ -119,7 +122,7 @@ function grpcFailure(error: ServiceError): SendResult {
     rejectedSpans: 0,
     isRetryable: RETRYABLE_GRPC.has(error.code),
     retryAfter_ms: undefined,
-    error: `${status[error.code] ?? error.code}: ${error.details}`,
+    error: `${status[error.code]}: ${error.details}`,
   }
 }
 

@@ -2,6 +2,7 @@
  * Owns the check of a ledger against a store: every acknowledged span must be found by id, by search and by
  * count_over_time(), none of them twice. Spans that were never acknowledged may be there, but not twice either.
  */
+import { systemClock } from '../lib/time.js'
 import { readLedger, type Ledger } from './ledger.js'
 import { RUN_ATTRIBUTE } from './shop.js'
 
@@ -151,7 +152,7 @@ async function missingInSearch(ledger: Ledger, options: VerifyOptions): Promise<
     spss: '1',
     ...range(ledger),
   })
-  const reply = (await get(`/api/search?${params}`, ledger, options)) as {
+  const reply = (await get(`/api/search?${params.toString()}`, ledger, options)) as {
     traces?: { traceID: string }[]
   }
   const returned = new Set((reply.traces ?? []).map((trace) => trace.traceID.padStart(32, '0')))
@@ -167,7 +168,11 @@ interface Series {
 async function count(ledger: Ledger, options: VerifyOptions): Promise<number> {
   const query = `{ resource.${RUN_ATTRIBUTE} = "${ledger.header.run}" } | count_over_time()`
   const params = new URLSearchParams({ q: query, step: '60s', ...range(ledger) })
-  const reply = (await get(`/api/metrics/query_range?${params}`, ledger, options)) as Series
+  const reply = (await get(
+    `/api/metrics/query_range?${params.toString()}`,
+    ledger,
+    options,
+  )) as Series
   let total = 0
   for (const series of reply.series ?? [])
     for (const sample of series.samples ?? []) total += sample.value ?? 0
@@ -177,7 +182,7 @@ async function count(ledger: Ledger, options: VerifyOptions): Promise<number> {
 /** A range in whole minutes around the run, so that no step of a metrics query is cut. */
 function range(ledger: Ledger): { start: string; end: string } {
   const start_s = Math.floor(ledger.header.oldest_ms / 60_000) * 60 - 60
-  const end_s = Math.ceil(Date.now() / 60_000) * 60 + 60
+  const end_s = Math.ceil(systemClock.now() / 60_000) * 60 + 60
   return { start: String(start_s), end: String(end_s) }
 }
 

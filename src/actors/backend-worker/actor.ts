@@ -20,7 +20,10 @@ export default class BackendWorker implements Actor {
       await this.#firstPoll
       return this.#registry.answer(query)
     },
-    flushed: (meta) => Promise.resolve(this.#registry.add(meta)),
+    flushed: (meta) => {
+      this.#registry.add(meta)
+      return Promise.resolve()
+    },
     listedEverywhere: (blocks) => Promise.resolve(this.#registry.listedEverywhere(blocks)),
   }
   readonly #ctx: Context<Config>
@@ -37,7 +40,7 @@ export default class BackendWorker implements Actor {
     this.#ctx = ctx
     // Above any version an earlier incarnation gave out, so that no frontend takes an old list for a new one.
     this.#registry = new BlockRegistry(ctx.clock, Math.floor(ctx.clock.now()))
-    const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`]!)
+    const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`])
     this.#length = metrics.gauge('tempodb_blocklist_length', 'Blocks in the backend.', ['tenant'])
     this.#duration = metrics.histogram(
       'tempodb_blocklist_poll_duration_seconds',
@@ -66,7 +69,7 @@ export default class BackendWorker implements Actor {
   async #pollForever(): Promise<void> {
     const { clock, config, abort, log } = this.#ctx
     let isFine = true
-    while (!abort.aborted) {
+    for (;;) {
       await clock.sleep(isFine ? config.storage.blocklist_poll_ms : RETRY_POLL_MS, abort)
       if (abort.aborted) return
       try {

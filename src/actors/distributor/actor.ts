@@ -28,7 +28,7 @@ export default class Distributor implements Actor {
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
-    this.#metrics = new DistributorMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]!))
+    this.#metrics = new DistributorMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]))
     this.#acks = new AckMarker(ctx.shared.acks!)
     this.#ingress = rings(ctx.shared, 'ingress-')
     this.#traces = rings(ctx.shared, 'traces-')

@@ -75,7 +75,7 @@ export default class Frontend implements Actor {
       { length: ctx.config.actors.bus.partitions },
       (_, p) => new Catalog(ctx.shared[`catalog-${p}`]!),
     )
-    const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`]!)
+    const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`])
     this.#queries = metrics.counter('tempo_query_frontend_queries_total', 'Queries answered.', [
       'tenant',
       'op',

@@ -47,7 +47,7 @@ export class BlocklistCache {
   }
 
   async #loop(): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
+    for (;;) {
       await this.clock.sleep(REFRESH_MS, this.#stopping.signal)
       if (this.#stopping.signal.aborted) return
       await this.#refresh().catch((error: unknown) =>

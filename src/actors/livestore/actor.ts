@@ -58,7 +58,7 @@ export default class Livestore implements Actor {
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
-    this.#metrics = new LivestoreMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]!))
+    this.#metrics = new LivestoreMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]))
     this.#arena = new HeadArena(ctx.shared.arena!)
   }
 
@@ -102,7 +102,7 @@ export default class Livestore implements Actor {
   }
 
   async #own(number: number): Promise<Owned> {
-    const { config, shared, clock, log, actorId, progress } = this.#ctx
+    const { config, shared, clock, log, actorId } = this.#ctx
     const path = config.live_store.wal_path
     const catalog = new Catalog(shared[`catalog-${number}`]!)
     const ring = new Ring(shared[`traces-${number}`]!)
@@ -142,7 +142,7 @@ export default class Livestore implements Actor {
       pipeline,
       clock,
       log,
-      progress,
+      progress: () => this.#ctx.progress(),
     }
     const slice = await recover(common)
     const group = ring.groupIndex(LIVESTORE_GROUP)

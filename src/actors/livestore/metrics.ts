@@ -95,43 +95,8 @@ export class LivestoreMetrics implements PartitionMetrics {
       ['tenant'],
     )
     this.#cut = metrics.counter(`${at}_blocks_cut_total`, 'Slices cut.', ['reason'])
-    this.pipeline = {
-      completed: metrics.counter(`${at}_blocks_completed_total`, 'Blocks built on local disk.'),
-      cleared: metrics.counter(
-        `${at}_blocks_cleared_total`,
-        'Local blocks deleted after their flush.',
-      ),
-      failed: metrics.counter(`${at}_failed_completions_total`, 'Builds that failed.'),
-      retries: metrics.counter(`${at}_completion_retries_total`, 'Builds tried again.'),
-      duration_seconds: metrics.histogram(
-        `${at}_completion_duration_seconds`,
-        'Building one block.',
-        LONG_SECONDS,
-      ),
-      size_bytes: metrics.histogram(`${at}_completion_size_bytes`, 'Size of a block.', SIZES),
-    }
-    this.flush = {
-      flushed: metrics.counter(
-        `${at}_local_blocks_flushed_total`,
-        'Blocks flushed to the backend.',
-      ),
-      failed: metrics.counter(`${at}_local_failed_flushes_total`, 'Flushes that failed.'),
-      retries: metrics.counter(`${at}_local_flush_retries_total`, 'Flushes tried again.'),
-      failedRetries: metrics.counter(
-        `${at}_local_flush_failed_retries_total`,
-        'Flushes tried again that failed again.',
-      ),
-      duration_seconds: metrics.histogram(
-        `${at}_local_flush_duration_seconds`,
-        'Flushing one block.',
-        LONG_SECONDS,
-      ),
-      size_bytes: metrics.histogram(
-        `${at}_local_flush_size_bytes`,
-        'Size of a flushed block.',
-        SIZES,
-      ),
-    }
+    this.pipeline = pipelineMetrics(metrics, at)
+    this.flush = flushMetrics(metrics, at)
   }
 
   received(tenant: string, bytes: number, result: AppendResult): void {
@@ -142,5 +107,45 @@ export class LivestoreMetrics implements PartitionMetrics {
 
   cut(reason: CutReason): void {
     this.#cut.labels(reason).inc()
+  }
+}
+
+function pipelineMetrics(metrics: Metrics, at: string): PipelineMetrics {
+  return {
+    completed: metrics.counter(`${at}_blocks_completed_total`, 'Blocks built on local disk.'),
+    cleared: metrics.counter(
+      `${at}_blocks_cleared_total`,
+      'Local blocks deleted after their flush.',
+    ),
+    failed: metrics.counter(`${at}_failed_completions_total`, 'Builds that failed.'),
+    retries: metrics.counter(`${at}_completion_retries_total`, 'Builds tried again.'),
+    duration_seconds: metrics.histogram(
+      `${at}_completion_duration_seconds`,
+      'Building one block.',
+      LONG_SECONDS,
+    ),
+    size_bytes: metrics.histogram(`${at}_completion_size_bytes`, 'Size of a block.', SIZES),
+  }
+}
+
+function flushMetrics(metrics: Metrics, at: string): LocalFlushMetrics {
+  return {
+    flushed: metrics.counter(`${at}_local_blocks_flushed_total`, 'Blocks flushed to the backend.'),
+    failed: metrics.counter(`${at}_local_failed_flushes_total`, 'Flushes that failed.'),
+    retries: metrics.counter(`${at}_local_flush_retries_total`, 'Flushes tried again.'),
+    failedRetries: metrics.counter(
+      `${at}_local_flush_failed_retries_total`,
+      'Flushes tried again that failed again.',
+    ),
+    duration_seconds: metrics.histogram(
+      `${at}_local_flush_duration_seconds`,
+      'Flushing one block.',
+      LONG_SECONDS,
+    ),
+    size_bytes: metrics.histogram(
+      `${at}_local_flush_size_bytes`,
+      'Size of a flushed block.',
+      SIZES,
+    ),
   }
 }

@@ -50,7 +50,7 @@ export default class Receiver implements Actor {
       clock,
       signal: this.#stopping.signal,
     })
-    const metrics = new Metrics(shared[`metrics-${this.#ctx.component}`]!)
+    const metrics = new Metrics(shared[`metrics-${this.#ctx.component}`])
     const { otlp } = config.distributor.receivers
     const common = {
       tenantOf: tenantResolver(config.multitenancy_enabled),
