@@ -1,6 +1,11 @@
 /** Owns asking a store as Grafana does: a trace by id, and searches, in the forms that tests compare. */
+interface SpanJson {
+  spanId: string
+  parentSpanId?: string
+}
+
 interface TraceJson {
-  resourceSpans?: { scopeSpans?: { spans?: { spanId: string }[] }[] }[]
+  resourceSpans?: { scopeSpans?: { spans?: SpanJson[] }[] }[]
 }
 
 interface SearchJson {
@@ -12,15 +17,23 @@ const TIMEOUT_MS = 60_000
 
 /** Span ids (hex) of a trace, sorted; an id that is there twice is listed twice. */
 export async function spanIds(base: string, traceId: string): Promise<string[]> {
+  return (await spans(base, traceId)).map(({ spanId }) => hex(spanId)).sort()
+}
+
+/** The parent's id by span id (hex); '' where there is none. */
+export async function parentIds(base: string, traceId: string): Promise<Map<string, string>> {
+  const all = await spans(base, traceId)
+  return new Map(all.map(({ spanId, parentSpanId = '' }) => [hex(spanId), hex(parentSpanId)]))
+}
+
+async function spans(base: string, traceId: string): Promise<SpanJson[]> {
   const reply = (await get(`${base}/api/v2/traces/${traceId}`)) as { trace?: TraceJson }
-  const ids: string[] = []
-  for (const resource of reply.trace?.resourceSpans ?? []) {
-    for (const scope of resource.scopeSpans ?? []) {
-      for (const { spanId } of scope.spans ?? [])
-        ids.push(Buffer.from(spanId, 'base64').toString('hex'))
-    }
-  }
-  return ids.sort()
+  const scopes = (reply.trace?.resourceSpans ?? []).flatMap(({ scopeSpans = [] }) => scopeSpans)
+  return scopes.flatMap((scope) => scope.spans ?? [])
+}
+
+function hex(base64: string): string {
+  return Buffer.from(base64, 'base64').toString('hex')
 }
 
 /** What a search finds: how many spans matched, by trace id (32 hex digits). */
