@@ -4,14 +4,22 @@ import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics, type Counter, type Gauge, type Histogram } from '../../lib/metrics.js'
 import type { OpenBackend } from '../../storage/backend/backend.js'
-import { emptyBlocklist, pollBlocklist, type Blocklist } from '../../storage/backend/blocklist.js'
+import {
+  emptyBlocklist,
+  metasByTenant,
+  pollBlocklist,
+  type Blocklist,
+} from '../../storage/backend/blocklist.js'
 import { openBackend } from '../../storage/backend/open.js'
-import type { BlockMeta } from '../../storage/block/encoding.js'
 import { BlockRegistry } from './block-registry.js'
 import type { BackendWorkerAsks } from './contract.js'
 
-/** After a poll that failed; Tempo waits for its next poll, which may be five minutes. */
+/** After a poll that failed, or left something out; Tempo waits for its next poll, which may be five minutes. */
 const RETRY_POLL_MS = 5000
+/** The others start after this, whether or not the first poll is done: a large or slow backend must not keep spans out. */
+const FIRST_POLL_WAIT_MS = 10_000
+/** What a poll under way gets to end by itself at a stop. */
+const STOP_GRACE_MS = 300
 const SECONDS = [0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300]
 
 export default class BackendWorker implements Actor {
@@ -51,31 +59,44 @@ export default class BackendWorker implements Actor {
   }
 
   async start(): Promise<void> {
-    const { config, clock, log } = this.#ctx
+    const { config, clock, log, abort } = this.#ctx
     this.#backend = await openBackend(config.storage, { clock, log })
     this.#firstPoll = this.#poll()
     // A backend that cannot be reached does not keep the store from starting: spans are taken, and polled again soon.
-    await this.#firstPoll.catch((error: unknown) =>
-      log.warn('backend not readable yet', { error: errorText(error) }),
+    const first = this.#firstPoll.then(
+      () => this.#isComplete,
+      (error: unknown) => {
+        log.warn('backend not readable yet', { error: errorText(error) })
+        return false
+      },
     )
-    this.#loop = this.#pollForever()
+    this.#loop = this.#pollForever(first)
+    await Promise.race([first, clock.sleep(FIRST_POLL_WAIT_MS, abort)])
   }
 
   async stop(): Promise<void> {
-    await this.#loop
+    await Promise.race([this.#loop, this.#ctx.clock.sleep(STOP_GRACE_MS)])
+    // A poll that hangs in a backend that does not answer ends with its requests.
     await this.#backend.close()
+    await this.#loop
   }
 
-  async #pollForever(): Promise<void> {
+  get #isComplete(): boolean {
+    return this.#blocklist.failures.length === 0
+  }
+
+  async #pollForever(first: Promise<boolean>): Promise<void> {
     const { clock, config, abort, log } = this.#ctx
-    let isFine = true
+    let isFine = await first
     for (;;) {
-      await clock.sleep(isFine ? config.storage.blocklist_poll_ms : RETRY_POLL_MS, abort)
+      const { blocklist_poll_ms } = config.storage
+      const pause_ms = isFine ? blocklist_poll_ms : Math.min(RETRY_POLL_MS, blocklist_poll_ms)
+      await clock.sleep(pause_ms, abort)
       if (abort.aborted) return
       try {
         await this.#poll()
         this.#firstPoll = Promise.resolve()
-        isFine = true
+        isFine = this.#isComplete
       } catch (error) {
         isFine = false
         log.warn('blocklist poll failed', { retry_ms: RETRY_POLL_MS, error: errorText(error) })
@@ -86,14 +107,13 @@ export default class BackendWorker implements Actor {
   async #poll(): Promise<void> {
     const { clock, log } = this.#ctx
     const started = clock.monotonic()
+    const begunAt = this.#registry.version
     try {
       this.#blocklist = await pollBlocklist(this.#backend, this.#blocklist, { log })
-      const tenants: Record<string, readonly BlockMeta[]> = {}
       for (const [tenant, { metas }] of this.#blocklist.tenants) {
-        tenants[tenant] = [...metas.values()]
         this.#length.labels(tenant).set(metas.size)
       }
-      this.#registry.replace(tenants)
+      this.#registry.replace(metasByTenant(this.#blocklist), begunAt, this.#isComplete)
       this.#duration.observe((clock.monotonic() - started) / 1000)
     } catch (error) {
       this.#errors.inc()

@@ -1,7 +1,7 @@
 /** Owns the versioned list of what the backend has, and who of the frontends holds which version of it. */
 import type { Clock } from '../../lib/time.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
-import { FRONTEND_FORGOTTEN_MS, type BlocklistQuery, type BlocklistReply } from './contract.js'
+import { FRONTEND_FORGOTTEN_MS, FRONTEND_STALE_MS, type BlocklistQuery, type BlocklistReply } from './contract.js'
 
 type Tenants = Readonly<Record<string, readonly BlockMeta[]>>
 
@@ -16,23 +16,40 @@ export class BlockRegistry {
   /** Version in which a block was first listed. */
   #since = new Map<string, number>()
   #tenants: Tenants = {}
+  /** Flushed blocks that no poll has seen yet, and the version in which they were listed. */
+  readonly #announced = new Map<string, { meta: BlockMeta; version: number }>()
   #version: number
+  readonly #startedAt_ms: number
 
   /** Versions continue over restarts of the actor when `firstVersion` is taken from a clock. */
   constructor(clock: Clock, firstVersion: number) {
     this.#clock = clock
     this.#version = firstVersion
+    this.#startedAt_ms = clock.monotonic()
   }
 
   get version(): number {
     return this.#version
   }
 
-  /** What a poll of the backend found; a new version only when something changed. */
-  replace(tenants: Tenants): void {
+  /**
+   * What a poll of the backend found; a new version only when something changed. A block that was announced after the
+   * poll had begun (at version `begunAt`) may be missing in it, and so may any announced block when the poll was not
+   * `isComplete`: those stay listed, since their local copies may be gone by now.
+   */
+  replace(tenants: Tenants, begunAt = this.#version, isComplete = true): void {
+    const lists = new Map(Object.entries(tenants))
     const found = new Map<string, number>()
-    for (const [tenant, metas] of Object.entries(tenants)) {
+    for (const [tenant, metas] of lists) {
       for (const meta of metas) found.set(key(tenant, meta.blockID), 0)
+    }
+    for (const [k, { meta, version }] of this.#announced) {
+      if (found.has(k) || (isComplete && version <= begunAt)) {
+        this.#announced.delete(k)
+        continue
+      }
+      found.set(k, 0)
+      lists.set(meta.tenantID, [...(lists.get(meta.tenantID) ?? []), meta])
     }
     const isSame =
       found.size === this.#since.size && [...found.keys()].every((k) => this.#since.has(k))
@@ -40,32 +57,39 @@ export class BlockRegistry {
     this.#version++
     for (const k of found.keys()) found.set(k, this.#since.get(k) ?? this.#version)
     this.#since = found
-    this.#tenants = tenants
+    // Own properties, also for a tenant that is called `__proto__`.
+    this.#tenants = Object.fromEntries(lists)
   }
 
   /** A block that a livestore has just flushed. */
   add(meta: BlockMeta): void {
-    const k = key(meta.tenantID, meta.blockID)
+    const { tenantID: tenant } = meta
+    const k = key(tenant, meta.blockID)
     if (this.#since.has(k)) return
     this.#version++
     this.#since.set(k, this.#version)
-    this.#tenants = {
-      ...this.#tenants,
-      [meta.tenantID]: [...(this.#tenants[meta.tenantID] ?? []), meta],
-    }
+    this.#announced.set(k, { meta, version: this.#version })
+    const known = Object.hasOwn(this.#tenants, tenant) ? this.#tenants[tenant]! : []
+    this.#tenants = { ...this.#tenants, [tenant]: [...known, meta] }
   }
 
   /** Answers a frontend, and remembers which version it said it holds. */
   answer({ frontend, version }: BlocklistQuery): BlocklistReply {
-    this.#holders.set(frontend, { version, seenAt_ms: this.#clock.monotonic() })
+    // Above ours only when the wall clock went back over a restart: then it says nothing of our list.
+    const held = version <= this.#version ? version : 0
+    this.#holders.set(frontend, { version: held, seenAt_ms: this.#clock.monotonic() })
     return version === this.#version
       ? { version: this.#version }
       : { version: this.#version, tenants: this.#tenants }
   }
 
-  /** Of these blocks, the ones in a version that every live frontend holds; none while no frontend has come yet. */
+  /**
+   * Of these blocks, the ones in a version that every live frontend holds. None while no frontend has come yet, nor
+   * while one that has not come could still answer from a list of our predecessor's.
+   */
   listedEverywhere(blocks: readonly { tenant: string; blockId: string }[]): string[] {
     const now = this.#clock.monotonic()
+    if (now - this.#startedAt_ms < FRONTEND_STALE_MS) return []
     for (const [name, holder] of this.#holders) {
       if (now - holder.seenAt_ms > FRONTEND_FORGOTTEN_MS) this.#holders.delete(name)
     }

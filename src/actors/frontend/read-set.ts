@@ -26,7 +26,7 @@ export type Blocklist = Readonly<Record<string, readonly BlockMeta[]>>
 /** The sources of a tenant that may hold spans of the range, newest first. */
 export function listSources(
   catalogs: readonly Catalog[],
-  blocklist: Blocklist,
+  blocklist: () => Blocklist,
   tenant: string,
   range: TimeRange,
 ): ListedSource[] {
@@ -43,7 +43,10 @@ export function listSources(
       })
     }
   }
-  for (const meta of blocklist[tenant] ?? []) {
+  // A tenant may be called `constructor`.
+  const tenants = blocklist()
+  const listed = Object.hasOwn(tenants, tenant) ? tenants[tenant]! : []
+  for (const meta of listed) {
     if (sources.has(meta.blockID)) continue
     sources.set(meta.blockID, {
       blockId: meta.blockID,
