@@ -33,6 +33,8 @@ import type { CutLimits } from './slice.js'
 /** A client that got no answer tries again within this time; its first copy must still be in the head by then. */
 const RETRY_HORIZON_MS = 15_000
 const ASK_DEADLINE_MS = 5000
+/** What a deletion under way gets to end at a stop; one that waits for the backend is finished after the next start. */
+const STOP_GRACE_MS = 300
 
 interface Owned {
   readonly partition: Partition
@@ -52,6 +54,7 @@ export default class Livestore implements Actor {
   readonly #owned: Owned[] = []
   readonly #stopping = new AbortController()
   #lanes: Promise<void>[] = []
+  #ticking: Promise<void> = Promise.resolve()
   #backend!: Backend
   #builder!: BlockBuilder
   #flush!: LocalFlush
@@ -84,7 +87,7 @@ export default class Livestore implements Actor {
     this.#lanes = this.#owned.map(({ partition }) =>
       partition.run(signal).catch((error: unknown) => this.#ctx.crash(error)),
     )
-    this.#lanes.push(this.#tick(signal).catch((error: unknown) => this.#ctx.crash(error)))
+    this.#ticking = this.#tick(signal).catch((error: unknown) => this.#ctx.crash(error))
   }
 
   /** The distributor has stopped before: what is in the rings goes to the WAL; heads are rebuilt from it at the next start. */
@@ -93,6 +96,7 @@ export default class Livestore implements Actor {
     for (const { pipeline } of this.#owned) pipeline.stop()
     await Promise.all(this.#lanes)
     await this.#flush.stop()
+    await Promise.race([this.#ticking, this.#ctx.clock.sleep(STOP_GRACE_MS)])
     await this.#builder.close()
     for (const { partition, state } of this.#owned) {
       await partition.close()
@@ -206,13 +210,13 @@ export default class Livestore implements Actor {
       this.#setGauges()
       const period_s = Math.max(1, Math.round(config.live_store.flush_check_period_ms / 1000))
       if (at % period_s !== 0) continue
-      await this.#clearLocal().catch((error: unknown) =>
+      await this.#clearLocal(signal).catch((error: unknown) =>
         log.warn('local blocks not cleared', { error: errorText(error) }),
       )
     }
   }
 
-  async #clearLocal(): Promise<void> {
+  async #clearLocal(signal: AbortSignal): Promise<void> {
     for (const { pipeline } of this.#owned) {
       const blocks = pipeline.deletable()
       if (blocks.length === 0) continue
@@ -221,9 +225,22 @@ export default class Livestore implements Actor {
         await this.#backendWorker.listedEverywhere(ids, { deadline_ms: ASK_DEADLINE_MS }),
       )
       for (const block of blocks) {
-        if (!listed.has(block.blockId)) continue
-        await pipeline.delete(block)
+        if (signal.aborted) return
+        if (listed.has(block.blockId)) await this.#clear(pipeline, block)
       }
+    }
+  }
+
+  /** One block that cannot be cleared must not keep the others: the disk would fill. It is tried again at the next look. */
+  async #clear(pipeline: BlockPipeline, block: CompleteBlock): Promise<void> {
+    try {
+      await pipeline.delete(block)
+    } catch (error) {
+      this.#ctx.log.warn('local block not cleared', {
+        block: block.blockId,
+        tenant: block.tenant,
+        error: errorText(error),
+      })
     }
   }
 

@@ -14,6 +14,8 @@ import type { CompleteBlock, CompleteBlockLifecycle } from './complete-block-lif
 
 /** Backoff between tries of one block; it never gives up. */
 const RETRY = { base_ms: 500, max_ms: 30_000 }
+/** What uploads in flight get to end at a stop; a longer one is done again, whole, after the next start. */
+const STOP_GRACE_MS = 1000
 /** Tempo's flag name: blocks that carry it are left alone by compaction. */
 const NOCOMPACT_FLAG = 'nocompact.flg'
 const META = 'meta.json'
@@ -75,10 +77,14 @@ export class LocalFlush implements CompleteBlockLifecycle {
     this.#pump()
   }
 
+  /** Waits a moment for uploads in flight. The owner closes the backend afterwards, which ends those that hang. */
   async stop(): Promise<void> {
     this.#isStopping = true
     this.#timer?.abort()
-    await Promise.allSettled([...this.#running])
+    const timer = new AbortController()
+    const ended = Promise.allSettled([...this.#running])
+    await Promise.race([ended, this.#options.clock.sleep(STOP_GRACE_MS, timer.signal)])
+    timer.abort()
   }
 
   completed(block: CompleteBlock): void {

@@ -89,7 +89,7 @@ export class Partition {
     signal.addEventListener('abort', () => (this.#isStopping = true), { once: true })
     while (!signal.aborted) {
       await consumer.wait({ timeout_ms: CUT_CHECK_MS, signal })
-      await this.#takeAll()
+      if (!(await this.#takeAll())) return
       const reason = this.#dueCut(clock.monotonic())
       if (reason) await this.#cut(reason)
     }
@@ -105,12 +105,13 @@ export class Partition {
     await this.#options.wal.close()
   }
 
-  async #takeAll(): Promise<void> {
+  /** False when a record could not be taken: what follows it must not be committed either, or it would count as durable. */
+  async #takeAll(): Promise<boolean> {
     const { consumer, progress } = this.#options
     for (;;) {
       const batch = consumer.poll({ max_bytes: BATCH_BYTES_MAX })
-      if (!batch) return
-      if (!(await this.#apply(batch.records))) return
+      if (!batch) return true
+      if (!(await this.#apply(batch.records))) return false
       progress()
       if (this.#slice.arena_bytes >= this.#options.limits.max_bytes) await this.#cut('bytes')
     }
