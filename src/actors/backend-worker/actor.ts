@@ -12,7 +12,7 @@ import {
 } from '../../storage/backend/blocklist.js'
 import { openBackend } from '../../storage/backend/open.js'
 import { BlockRegistry } from './block-registry.js'
-import type { BackendWorkerAsks } from './contract.js'
+import { FRONTEND_STALE_MS, type BackendWorkerAsks } from './contract.js'
 
 /** After a poll that failed, or left something out; Tempo waits for its next poll, which may be five minutes. */
 const RETRY_POLL_MS = 5000
@@ -32,10 +32,15 @@ export default class BackendWorker implements Actor {
       this.#registry.add(meta)
       return Promise.resolve()
     },
-    listedEverywhere: (blocks) => Promise.resolve(this.#registry.listedEverywhere(blocks)),
+    listedEverywhere: (blocks) => {
+      // A frontend that has not come yet may still answer from a list of our predecessor's.
+      const isSure = this.#ctx.clock.monotonic() - this.#startedAt_ms >= FRONTEND_STALE_MS
+      return Promise.resolve(isSure ? this.#registry.listedEverywhere(blocks) : [])
+    },
   }
   readonly #ctx: Context<Config>
   readonly #registry: BlockRegistry
+  readonly #startedAt_ms: number
   readonly #length: Gauge
   readonly #duration: Histogram
   readonly #errors: Counter
@@ -46,6 +51,7 @@ export default class BackendWorker implements Actor {
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
+    this.#startedAt_ms = ctx.clock.monotonic()
     // Above any version an earlier incarnation gave out, so that no frontend takes an old list for a new one.
     this.#registry = new BlockRegistry(ctx.clock, Math.floor(ctx.clock.now()))
     const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`])

@@ -1,7 +1,7 @@
 /** Owns the versioned list of what the backend has, and who of the frontends holds which version of it. */
 import type { Clock } from '../../lib/time.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
-import { FRONTEND_FORGOTTEN_MS, FRONTEND_STALE_MS, type BlocklistQuery, type BlocklistReply } from './contract.js'
+import { FRONTEND_FORGOTTEN_MS, type BlocklistQuery, type BlocklistReply } from './contract.js'
 
 type Tenants = Readonly<Record<string, readonly BlockMeta[]>>
 
@@ -19,13 +19,11 @@ export class BlockRegistry {
   /** Flushed blocks that no poll has seen yet, and the version in which they were listed. */
   readonly #announced = new Map<string, { meta: BlockMeta; version: number }>()
   #version: number
-  readonly #startedAt_ms: number
 
   /** Versions continue over restarts of the actor when `firstVersion` is taken from a clock. */
   constructor(clock: Clock, firstVersion: number) {
     this.#clock = clock
     this.#version = firstVersion
-    this.#startedAt_ms = clock.monotonic()
   }
 
   get version(): number {
@@ -83,13 +81,9 @@ export class BlockRegistry {
       : { version: this.#version, tenants: this.#tenants }
   }
 
-  /**
-   * Of these blocks, the ones in a version that every live frontend holds. None while no frontend has come yet, nor
-   * while one that has not come could still answer from a list of our predecessor's.
-   */
+  /** Of these blocks, the ones in a version that every live frontend holds; none while no frontend has come yet. */
   listedEverywhere(blocks: readonly { tenant: string; blockId: string }[]): string[] {
     const now = this.#clock.monotonic()
-    if (now - this.#startedAt_ms < FRONTEND_STALE_MS) return []
     for (const [name, holder] of this.#holders) {
       if (now - holder.seenAt_ms > FRONTEND_FORGOTTEN_MS) this.#holders.delete(name)
     }

@@ -1,8 +1,10 @@
 /** Owns what others may ask of the backend-worker: which blocks the backend has. */
 import type { BlockMeta } from '../../storage/block/encoding.js'
 
-/** A frontend that has not asked for this long is forgotten; it must not answer from a list older than the half of it. */
+/** A frontend that has not asked for this long is forgotten. */
 export const FRONTEND_FORGOTTEN_MS = 60_000
+/** A frontend does not answer from a list older than this; the other half is for clocks and threads that lag. */
+export const FRONTEND_STALE_MS = FRONTEND_FORGOTTEN_MS / 2
 
 export interface BlocklistQuery {
   /** Who asks; the worker remembers which version each frontend holds. */

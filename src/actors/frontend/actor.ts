@@ -199,8 +199,9 @@ export default class Frontend implements Actor {
     const { config, clock } = this.#ctx
     const limit_ms = config.query_frontend.api_timeout_ms || config.querier.query_timeout_ms
     const deadline = clock.monotonic() + limit_ms
-    const blocklist = await this.#blocklist.current()
-    const sources = listSources(this.#catalogs, blocklist, query.tenant, query)
+    await this.#blocklist.fresh()
+    const { tenants } = this.#blocklist
+    const sources = listSources(this.#catalogs, tenants, query.tenant, query)
     const jobs = shard(sources, JOBS_PER_QUERIER * this.#ctx.replicas('querier').length)
     // One signature for all methods; the contract ties each method's query to its result.
     const send = this.#queriers[method] as (

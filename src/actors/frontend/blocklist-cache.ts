@@ -4,12 +4,11 @@
  */
 import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
-import { FRONTEND_FORGOTTEN_MS, type BackendWorkerAsks } from '../backend-worker/contract.js'
+import { FRONTEND_STALE_MS, type BackendWorkerAsks } from '../backend-worker/contract.js'
 import type { Asker } from '../../bus/actor.js'
 import type { Blocklist } from './read-set.js'
 
 const REFRESH_MS = 1000
-const STALE_MS = FRONTEND_FORGOTTEN_MS / 2
 const ASK_DEADLINE_MS = 5000
 
 export class BlocklistCache {
@@ -40,10 +39,14 @@ export class BlocklistCache {
     this.#stopping.abort()
   }
 
-  /** The blocklist, fresh enough to answer from. Rejects when the backend-worker cannot be reached in time. */
-  async current(): Promise<Blocklist> {
-    if (this.clock.monotonic() - this.#refreshedAt_ms > STALE_MS) await this.#refresh()
+  /** The blocklist as it is now: after `fresh`, and in the same turn as the catalogs are read. */
+  get tenants(): Blocklist {
     return this.#tenants
+  }
+
+  /** Makes the blocklist fresh enough to answer from. Rejects when the backend-worker cannot be reached in time. */
+  async fresh(): Promise<void> {
+    if (this.clock.monotonic() - this.#refreshedAt_ms > FRONTEND_STALE_MS) await this.#refresh()
   }
 
   async #loop(): Promise<void> {

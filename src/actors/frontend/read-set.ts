@@ -2,8 +2,8 @@
  * Owns the read set: every block that a query has to look at, each exactly once.
  *
  * A block is listed under one UUID by its partition's catalog (live head, cut head, local block) and then by the
- * backend's blocklist; a local copy leaves the catalog only after every frontend lists the block. So: the catalogs are
- * read first and the blocklist after, both in one turn of the event loop, and a UUID seen twice is one source.
+ * backend's blocklist; a local copy leaves the catalog only after every frontend has said that it lists the block. So:
+ * catalogs and blocklist are read in one turn of the event loop, and a UUID seen twice is one source.
  */
 import type { Catalog } from '../../storage/catalog.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
@@ -26,7 +26,7 @@ export type Blocklist = Readonly<Record<string, readonly BlockMeta[]>>
 /** The sources of a tenant that may hold spans of the range, newest first. */
 export function listSources(
   catalogs: readonly Catalog[],
-  blocklist: () => Blocklist,
+  blocklist: Blocklist,
   tenant: string,
   range: TimeRange,
 ): ListedSource[] {
@@ -44,8 +44,7 @@ export function listSources(
     }
   }
   // A tenant may be called `constructor`.
-  const tenants = blocklist()
-  const listed = Object.hasOwn(tenants, tenant) ? tenants[tenant]! : []
+  const listed = Object.hasOwn(blocklist, tenant) ? blocklist[tenant]! : []
   for (const meta of listed) {
     if (sources.has(meta.blockID)) continue
     sources.set(meta.blockID, {

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest'
+import { BlockRegistry } from '../../../src/actors/backend-worker/block-registry.js'
+import {
+  FRONTEND_STALE_MS,
+  type BlocklistQuery,
+} from '../../../src/actors/backend-worker/contract.js'
+import { BlocklistCache } from '../../../src/actors/frontend/blocklist-cache.js'
+import { FakeClock } from '../../../src/lib/fake-clock.js'
+import { silentLog } from '../../../src/lib/log.js'
+import { meta } from './metas.js'
+
+function made() {
+  const clock = new FakeClock()
+  const registry = new BlockRegistry(clock, 100)
+  const asked: BlocklistQuery[] = []
+  const link = { isDown: false }
+  const worker = {
+    blocklist: (query: BlocklistQuery) => {
+      asked.push(query)
+      return link.isDown
+        ? Promise.reject(new Error('backend-worker-0 is down'))
+        : Promise.resolve(registry.answer(query))
+    },
+    flushed: () => Promise.resolve(),
+    listedEverywhere: () => Promise.resolve([]),
+  }
+  const cache = new BlocklistCache('frontend-0', worker, clock, silentLog)
+  return { clock, registry, asked, link, cache }
+}
+
+describe('the copy of the blocklist', () => {
+  it('follows the registry within a second, and says each time which version it holds', async () => {
+    const { clock, registry, asked, cache } = made()
+    await cache.start()
+    registry.add(meta('a', 1))
+    await clock.advance(1000)
+    expect(cache.tenants.a).toHaveLength(1)
+    await clock.advance(1000)
+    expect(asked.map((query) => query.version)).toEqual([0, 100, 101])
+    cache.stop()
+  })
+
+  it('is asked for anew before an answer when it is too old, once for all who wait', async () => {
+    const { clock, registry, asked, link, cache } = made()
+    await cache.start()
+    link.isDown = true
+    await clock.advance(FRONTEND_STALE_MS + 1)
+    link.isDown = false
+    registry.add(meta('a', 1))
+    const before = asked.length
+    await Promise.all([cache.fresh(), cache.fresh(), cache.fresh()])
+    expect(asked).toHaveLength(before + 1)
+    expect(cache.tenants.a).toHaveLength(1)
+    cache.stop()
+  })
+
+  it('refuses to be used when it is too old and nobody can tell better: a block could be missed', async () => {
+    const { clock, link, cache } = made()
+    await cache.start()
+    link.isDown = true
+    await clock.advance(FRONTEND_STALE_MS)
+    await cache.fresh()
+    await clock.advance(1)
+    await expect(cache.fresh()).rejects.toThrow('backend-worker-0 is down')
+    cache.stop()
+  })
+
+  it('does not keep the frontend from starting when the backend cannot be read yet', async () => {
+    const { clock, link, cache } = made()
+    link.isDown = true
+    await cache.start()
+    await expect(cache.fresh()).rejects.toThrow()
+    link.isDown = false
+    await clock.advance(1000)
+    await cache.fresh()
+    cache.stop()
+  })
+
+  it('stops asking when it is told to', async () => {
+    const { clock, asked, cache } = made()
+    await cache.start()
+    cache.stop()
+    await clock.advance(60_000)
+    expect(asked).toHaveLength(1)
+    expect(clock.sleeping).toBe(0)
+  })
+})
