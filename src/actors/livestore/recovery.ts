@@ -6,7 +6,7 @@
  * are no heads: they are rebuilt from the WAL's segments, under the block ids that the WAL has noted for them, so a
  * block that was already complete is recognised and nothing is built or counted twice.
  */
-import type { Log } from '../../lib/log.js'
+import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import type { LocalBlocks } from '../../storage/backend/local-blocks.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
@@ -104,7 +104,12 @@ async function reloadBlocks(options: RecoveryOptions): Promise<void> {
       .map(({ entry, facts }) => [facts.blockId, entry]),
   )
   const inSegments = new Set(wal.segments().flatMap((segment) => [...segment.blocks.values()]))
-  const onDisk = await blocks.sweep()
+  const onDisk = await blocks.sweep((folder, error) =>
+    log.error('local block is damaged: set aside, its spans are not searchable', {
+      folder,
+      error: errorText(error),
+    }),
+  )
   const found = new Set(onDisk.map((meta) => meta.blockID))
   for (const block of state.blocks()) {
     if (found.has(block.blockId)) continue

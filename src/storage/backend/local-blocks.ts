@@ -4,12 +4,19 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { BlockMeta, BlockSink, ObjectWriter } from '../block/encoding.js'
+import {
+  CorruptBlock,
+  type BlockMeta,
+  type BlockSink,
+  type ObjectWriter,
+} from '../block/encoding.js'
 import { parseMeta, serializeMeta } from '../block/meta.js'
 
 const META = 'meta.json'
 const DRAFT = '.draft'
 const DELETED = '.deleted'
+/** Kept for a person to look at; its records are gone from the WAL by then, or become a block again. */
+const DAMAGED = '.damaged'
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 export interface LocalBlocksOptions {
@@ -26,16 +33,25 @@ export class LocalBlocks {
     this.#options = options
   }
 
-  /** Every whole block; removes what a crash left half done. */
-  async sweep(): Promise<BlockMeta[]> {
+  /**
+   * Every whole block; removes what a crash left half done. After a power cut a block may have lost what was not synced:
+   * one whose meta.json cannot be used is set aside and told to `onDamaged`, so that the others are served.
+   */
+  async sweep(
+    onDamaged: (folder: string, error: unknown) => void = () => undefined,
+  ): Promise<BlockMeta[]> {
     await mkdir(this.root, { recursive: true })
     const found: BlockMeta[] = []
-    for (const tenant of await readdir(this.root)) {
-      for (const name of await readdir(join(this.root, tenant))) {
-        const folder = join(this.root, tenant, name)
+    for (const tenant of await readdir(this.root, { withFileTypes: true })) {
+      if (!tenant.isDirectory()) continue
+      for (const name of await readdir(join(this.root, tenant.name))) {
+        const folder = join(this.root, tenant.name, name)
         if (name.endsWith(DRAFT) || name.endsWith(DELETED))
           await rm(folder, { recursive: true, force: true })
-        else if (UUID.test(name)) found.push(parseMeta(await readFile(join(folder, META)), name))
+        else if (UUID.test(name)) {
+          const meta = await this.#metaOrAside(folder, name, onDamaged)
+          if (meta) found.push(meta)
+        }
       }
     }
     return found
@@ -48,6 +64,23 @@ export class LocalBlocks {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
+    }
+  }
+
+  async #metaOrAside(
+    folder: string,
+    blockId: string,
+    onDamaged: (folder: string, error: unknown) => void,
+  ): Promise<BlockMeta | undefined> {
+    try {
+      return parseMeta(await readFile(join(folder, META)), blockId)
+    } catch (error) {
+      const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT'
+      if (!isGone && !(error instanceof CorruptBlock)) throw error
+      await rm(folder + DAMAGED, { recursive: true, force: true })
+      await rename(folder, folder + DAMAGED)
+      onDamaged(folder + DAMAGED, error)
+      return undefined
     }
   }
 
