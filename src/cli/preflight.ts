@@ -1,8 +1,14 @@
 /** Owns the looks at ports and folders before an actor starts: what is wrong there is told in one sentence, not by a series of restarts. */
+import { existsSync, readdirSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
 import type { Config } from '../config.js'
 import { listenOn } from '../actors/receiver/listen.js'
-import { errorText } from '../lib/log.js'
+import { errorText, type Log } from '../lib/log.js'
+import type { Clock } from '../lib/time.js'
+import type { WalSync } from '../storage/wal/segment.js'
+import { LivestoreState } from '../storage/wal/state.js'
+import { Wal } from '../storage/wal/wal.js'
 
 /** Opens every listening socket of the configuration and closes them again. Rejects with the key of the one that cannot be had. */
 export async function checkPorts({ server, distributor }: Config): Promise<void> {
@@ -44,4 +50,38 @@ export async function withWalFolder<T>(path: string, open: () => Promise<T>): Pr
     const why = WORDS[code] ?? errorText(error)
     throw new Error(`live_store.wal.path (${path}) cannot be used: ${why}`, { cause: error })
   }
+}
+
+/**
+ * Fewer partitions than at the last start: rejects while one that would be left out holds what the backend has not got,
+ * since nobody would find or flush that.
+ */
+export async function checkPartitions(
+  path: string,
+  partitions: number,
+  options: { sync: WalSync; clock: Clock; log: Log },
+): Promise<void> {
+  for (const partition of knownPartitions(path).filter((number) => number >= partitions)) {
+    const wal = await Wal.open({ ...options, path, partition })
+    const state = await LivestoreState.open({ ...options, path, partition })
+    const records = wal.segments().reduce((sum, segment) => sum + segment.recordCount, 0)
+    const blocks = state.blocks().filter((block) => block.state !== 'flushed').length
+    await state.close()
+    await wal.close()
+    if (records === 0 && blocks === 0) continue
+    throw new Error(
+      `actors.bus.partitions is ${partitions}, but partition ${partition} in live_store.wal.path (${path}) holds ` +
+        `${records} WAL records and ${blocks} blocks that are not in the backend yet: ` +
+        `start with ${partition + 1} partitions or more, POST /flush, then stop and start with ${partitions}`,
+    )
+  }
+}
+
+function knownPartitions(path: string): number[] {
+  const folder = join(path, 'wal')
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .flatMap((name) => /^p(\d{1,3})$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b)
 }

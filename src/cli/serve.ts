@@ -13,7 +13,8 @@ import { HeadArena } from '../storage/head/arena.js'
 import { openBackend } from '../storage/backend/open.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
 import { children, createSharedMemory, type SharedMemory } from '../topology.js'
-import { checkPorts, withWalFolder } from './preflight.js'
+import { claimFolder } from './folder-lock.js'
+import { checkPartitions, checkPorts, withWalFolder } from './preflight.js'
 
 const FAILED = 1
 
@@ -48,9 +49,15 @@ async function run(line: CommandLine): Promise<number> {
   const text = [...describeSources(loaded), ...describeConfig(config)]
   banner(text, format, log)
   for (const warning of loaded.warnings) log.warn(warning)
+  const { wal_path } = config.live_store
   try {
-    const memory = createSharedMemory(config, await prepare(config, log))
-    return await supervise(config, memory, log, format)
+    const release = await withWalFolder(wal_path, () => claimFolder(wal_path, log))
+    try {
+      const memory = createSharedMemory(config, await prepare(config, log))
+      return await supervise(config, memory, log, format)
+    } finally {
+      await release()
+    }
   } catch (error) {
     log.error('cannot start', { error: errorText(error) })
     return FAILED
@@ -66,6 +73,7 @@ async function prepare(config: Config, log: Log): Promise<number[]> {
   const offsets = await withWalFolder(wal_path, () =>
     readAppliedOffsets(wal_path, bus.partitions, { sync, clock, log }),
   )
+  await checkPartitions(wal_path, bus.partitions, { sync, clock, log })
   if (config.storage.backend === 'local') {
     const backend = await openBackend(config.storage, { clock, log })
     await backend.ensureReady()

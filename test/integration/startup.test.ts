@@ -182,6 +182,19 @@ describe('what cannot work is told in one sentence, with exit code 1', () => {
     expect(ended.output).toContain(join(folder, 'file/data'))
   })
 
+  it('a data folder that another process uses, and takes it over when that one was killed', async () => {
+    const first = await TestServer.start({ folder })
+    const flags = portFlags(await freePorts())
+    const ended = await start(flags).end()
+    expectSentence(ended, 'another tempo-actors is using it')
+    expect(ended.output).toContain(join(folder, 'tempo-data/live-store'))
+    await first.kill()
+    const second = start(flags)
+    await second.says(/msg=ready/)
+    second.signal('SIGINT')
+    expect(await second.end()).toMatchObject({ code: 0 })
+  })
+
   it.each([
     ['an unknown key', 'server:\n  http_listen_prt: 1\n', 'did you mean http_listen_port?'],
     ['a value of the wrong kind', 'server:\n  http_listen_port: often\n', 'bad.yaml:2'],
