@@ -93,7 +93,10 @@ export function wantsProtobuf(accept: string | undefined): boolean {
 }
 
 function failureStatus(error: Error): { status: number; message: string } {
-  const code = (error as { code?: unknown }).code
+  const { code } = error as { code?: unknown }
+  // Legacy tags are read here, before the frontend is asked.
+  if (typeof code === 'string' && code.startsWith('TRACEQL_'))
+    return { status: 400, message: error.message }
   if (code === 'DEADLINE_EXCEEDED')
     return { status: 504, message: `query timed out: ${error.message}` }
   if (code === 'ACTOR_DOWN') return { status: 503, message: `${error.message}; try again` }
@@ -110,8 +113,8 @@ function routeName(path: string): string {
   const named = path
     .replace(/^\/api\/(v2\/)?traces\/[^/]+$/, '/api/$1traces/traceid')
     .replace(/^\/api\/(v2\/)?search\/tag\/.+\/values$/, '/api/$1search/tag/tagname/values')
-    .replace(/^\/api\/actors\/[^/]+/, '/api/actors/name')
+    .replace(/^\/api\/actors\/[^/]+\/crash$/, '/api/actors/name/crash')
   const known =
-    /^\/(api\/(v2\/)?(traces\/traceid|search(\/tags|\/tag\/tagname\/values)?|echo|status\/buildinfo|metrics\/query(_range)?|actors.*)|ready|metrics|status.*)$/
+    /^\/(api\/(v2\/)?(traces\/traceid|search(\/tags|\/tag\/tagname\/values)?|echo|status\/buildinfo|metrics\/query(_range)?|actors(\/name\/crash)?)|ready|metrics|status(\/(version|services|config|endpoints))?)$/
   return known.test(named) ? named.slice(1).replaceAll('/', '_') : 'other'
 }

@@ -42,6 +42,7 @@ export function searchRange(params: URLSearchParams, now_ms: number, cutoff_ms =
   const newest = BigInt(Math.round(now_ms - cutoff_ms)) * 1_000_000n
   if (since) {
     const length = duration_ms('since', since)
+    if (length <= 0) throw new BadParam(`invalid since: ${JSON.stringify(since)} must be positive`)
     return { start_ns: newest - BigInt(Math.round(length)) * 1_000_000n, end_ns: newest }
   }
   const start = params.get('start') ?? ''

@@ -18,13 +18,13 @@ function registry() {
 }
 
 describe('what every frontend lists', () => {
-  it('is nothing while no frontend has come: nobody could read the block in the backend', async () => {
+  it('is nothing while no frontend has come: nobody could read the block in the backend', () => {
     const { made, listed } = registry()
     made.add(meta('a', 1))
     expect(listed(1)).toEqual([])
   })
 
-  it('holds a block only once the frontend says that it has the version with it', async () => {
+  it('holds a block only once the frontend says that it has the version with it', () => {
     const { made, listed, ask } = registry()
     const old = ask('f0', 0).version
     made.add(meta('a', 1))
@@ -36,7 +36,7 @@ describe('what every frontend lists', () => {
     expect(listed(1)).toEqual([meta('a', 1).blockID])
   })
 
-  it('waits for the slowest of the frontends', async () => {
+  it('waits for the slowest of the frontends', () => {
     const { made, listed, ask } = registry()
     const old = ask('f0', 0).version
     ask('f1', old)
@@ -47,7 +47,7 @@ describe('what every frontend lists', () => {
     expect(listed(1)).toHaveLength(1)
   })
 
-  it('forgets a frontend that is gone, and not before it can no longer answer from its old list', async () => {
+  it('forgets a frontend that is gone, and not before it can no longer answer from its old list', () => {
     const { clock, made, listed, ask } = registry()
     ask('gone', made.version)
     made.add(meta('a', 1))
@@ -59,7 +59,7 @@ describe('what every frontend lists', () => {
     expect(FRONTEND_STALE_MS).toBeLessThan(FRONTEND_FORGOTTEN_MS)
   })
 
-  it('a restarted frontend begins with nothing, whatever its predecessor held', async () => {
+  it('a restarted frontend begins with nothing, whatever its predecessor held', () => {
     const { made, listed, ask } = registry()
     made.add(meta('a', 1))
     ask('f0', made.version)
@@ -67,7 +67,7 @@ describe('what every frontend lists', () => {
     expect(listed(1)).toEqual([])
   })
 
-  it('knows tenants apart, and no block that it was never told of', async () => {
+  it('knows tenants apart, and no block that it was never told of', () => {
     const { made, listed, ask } = registry()
     made.add(meta('b', 1))
     ask('f0', made.version)
@@ -76,7 +76,7 @@ describe('what every frontend lists', () => {
 })
 
 describe('the list', () => {
-  it('keeps a block that was flushed while a poll was under way, though the poll did not see it', async () => {
+  it('keeps a block that was flushed while a poll was under way, though the poll did not see it', () => {
     const { made, ask } = registry()
     made.replace({ a: [meta('a', 1)] })
     const polledAt = made.version
@@ -86,14 +86,14 @@ describe('the list', () => {
     expect(ids?.sort()).toEqual([1, 2, 3].map((n) => meta('a', n).blockID))
   })
 
-  it('lets go of a block that the next poll does not find either: it was deleted', async () => {
+  it('lets go of a block that the next poll does not find either: it was deleted', () => {
     const { made, ask } = registry()
     made.add(meta('a', 1))
     made.replace({}, made.version)
     expect(ask('f0', 0).tenants).toEqual({})
   })
 
-  it('is sent only to those who have not got it, and changes its version only when it changes', async () => {
+  it('is sent only to those who have not got it, and changes its version only when it changes', () => {
     const { made, ask } = registry()
     made.replace({ a: [meta('a', 1)] })
     const { version } = made
@@ -104,7 +104,7 @@ describe('the list', () => {
     expect(ask('f0', version - 1).tenants).toBeDefined()
   })
 
-  it('bears tenants with the names of things that every object has', async () => {
+  it('bears tenants with the names of things that every object has', () => {
     const { made, ask } = registry()
     for (const tenant of ['__proto__', 'constructor', 'toString']) made.add(meta(tenant, 1))
     made.replace({ a: [meta('a', 1)] }, 0)
