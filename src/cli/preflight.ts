@@ -72,7 +72,7 @@ export async function checkPartitions(
     throw new Error(
       `actors.bus.partitions is ${partitions}, but partition ${partition} in live_store.wal.path (${path}) holds ` +
         `${records} WAL records and ${blocks} blocks that are not in the backend yet: ` +
-        `start with ${partition + 1} partitions or more, POST /flush, then stop and start with ${partitions}`,
+        `start with ${partition + 1} partitions and send nothing until all is flushed, then stop and start with ${partitions}`,
     )
   }
 }

@@ -194,8 +194,9 @@ export class Catalog {
         size_bytes: this.#floats[entry * (ENTRY_BYTES / 8) + SIZE_F64]!,
         isFlushed: Atomics.load(this.#words, word + FLUSHED) === 1,
       }
-      // Same generation and state as before the copy: nothing of it was recycled in between.
-      if (Atomics.load(this.#words, word + STATE) === before) return copy
+      // Same generation and state as before the copy: nothing of it was recycled in between. A load-acquire would let
+      // the plain loads of the copy pass it on ARM; a read-modify-write does not.
+      if (Atomics.add(this.#words, word + STATE, 0) === before) return copy
     }
   }
 
@@ -208,6 +209,8 @@ export class Catalog {
     for (let entry = this.#free; entry < this.capacity; entry++) {
       const word = entry * ENTRY_WORDS
       if ((this.#words[word]! & 0xff) !== FREE) continue
+      // Orders the writes behind the store that freed the entry, for a reader that is still at its copy.
+      Atomics.add(this.#words, word + STATE, 0)
       this.#words.fill(0, word + 1, word + ENTRY_WORDS)
       this.#words[word + SEGMENT] = segment
       this.#bytes.set(uuidBytes(blockId), entry * ENTRY_BYTES + UUID_BYTE)

@@ -27,6 +27,8 @@ const BATCH_BYTES_MAX = 1024 * 1024
 const CUT_CHECK_MS = 1200
 /** Wait for builds to free memory, before looking again. */
 const ROOM_WAIT_MS = 1000
+/** Decoded tenant names that are kept; with more tenants than this, they are decoded again now and then. */
+const NAMES_MAX = 10_000
 
 /** As the distributor says that a message ends inside a field. */
 const UNREADABLE_CODE = 1
@@ -195,7 +197,10 @@ export class Partition {
     // latin1 is a cheap exact key for the map; the name itself is UTF-8.
     const key = record.key.toString('latin1')
     let name = this.#names.get(key)
-    if (name === undefined) this.#names.set(key, (name = record.key.toString('utf8')))
+    if (name === undefined) {
+      if (this.#names.size >= NAMES_MAX) this.#names.clear()
+      this.#names.set(key, (name = record.key.toString('utf8')))
+    }
     return name
   }
 

@@ -22,6 +22,8 @@ import { Slice } from './slice.js'
 
 /** Wait for builds to free memory during a replay. */
 const ROOM_WAIT_MS = 1000
+/** So often in a row when this partition builds nothing itself: other partitions' builds free memory too. */
+const IDLE_WAITS_MAX = 20
 
 export interface RecoveryOptions {
   readonly partition: number
@@ -183,6 +185,7 @@ class Replay {
   replayedSpans = 0
   readonly #options: RecoveryOptions
   readonly #segment: SegmentInfo
+  #idleWaits = 0
   /** Tenants whose block is complete, so that their records are done with. */
   readonly #done = new Set<string>()
 
@@ -236,6 +239,7 @@ class Replay {
         const result = this.#append(head, record)
         if (!result) return
         if (result.code === 'ok') {
+          this.#idleWaits = 0
           head.writer.publish(record.endOffset)
           this.replayedSpans += result.spans
           return
@@ -277,8 +281,12 @@ class Replay {
   /** Heads of earlier segments are being built; their memory comes back one by one. */
   async #makeRoom(): Promise<void> {
     const { arena, pipeline, progress, log } = this.#options
-    if (arena.reclaim() > 0) return
-    if (pipeline.length === 0) {
+    if (arena.reclaim() > 0) {
+      this.#idleWaits = 0
+      return
+    }
+    this.#idleWaits = pipeline.length > 0 ? 0 : this.#idleWaits + 1
+    if (this.#idleWaits > IDLE_WAITS_MAX) {
       throw new Error(
         `memory for live heads (actors.head_bytes) is too small for segment ${this.#segment.seq} of partition ${this.#options.partition}`,
       )

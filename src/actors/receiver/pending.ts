@@ -64,6 +64,8 @@ export class Pending {
       this.#waiting.set(correlation, { due_ms, resolve })
       // The ack may have come between the append and here, and nobody announces it twice.
       this.#check(correlation, this.#options.committedOf)
+      // A split request may still have been waiting for room at the stop; nobody looks for its ack any more.
+      if (this.#stopping.signal.aborted) this.#expire(correlation)
     })
   }
 
@@ -90,6 +92,7 @@ export class Pending {
   }
 
   #expire(correlation: number): void {
+    if (!this.#waiting.has(correlation)) return
     const text = this.#options.acks.describe(correlation, this.#options.committedOf)
     this.#settle(correlation, { kind: 'timeout', text })
   }

@@ -16,6 +16,8 @@ import type { Pending, Verdict } from './pending.js'
 const RECORD_OVERHEAD_BYTES = 1024
 /** A full ring is waited for this long before the client is told to come back. */
 const SPACE_WAIT_MS = 1000
+/** Encoded tenant names that are kept; with more tenants than this, they are encoded again now and then. */
+const KEYS_MAX = 10_000
 /** One request is split into no more parts than an ack slot has bits. */
 const PARTS_MAX = 32
 
@@ -125,7 +127,10 @@ export class RingIngest implements Ingest {
 
   #keyOf(tenant: string): Buffer {
     let key = this.#keys.get(tenant)
-    if (!key) this.#keys.set(tenant, (key = Buffer.from(tenant, 'utf8')))
+    if (!key) {
+      if (this.#keys.size >= KEYS_MAX) this.#keys.clear()
+      this.#keys.set(tenant, (key = Buffer.from(tenant, 'utf8')))
+    }
     return key
   }
 
