@@ -1,7 +1,5 @@
 #!/usr/bin/env node
 /** Owns the program's entry: which command runs, and its exit code. The server is the command without a name. */
-process.setSourceMapsEnabled(true)
-
 const [command, ...rest] = process.argv.slice(2)
 
 async function main(): Promise<number> {

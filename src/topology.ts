@@ -47,7 +47,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: [],
     shared: ['ingress-', 'traces-', 'acks'],
     old_mib: 256,
-    young_mib: 16,
+    young_mib: 8,
   },
   // Owns Tempo's HTTP port: routes, JSON, /metrics, /ready.
   {
@@ -74,7 +74,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: [],
     shared: ['catalog-', 'arena'],
     old_mib: 512,
-    young_mib: 16,
+    young_mib: 8,
   },
   // Validates, limits, regroups by trace.
   {
@@ -92,7 +92,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: ['backend-worker'],
     shared: ['traces-', 'catalog-', 'arena', 'acks'],
     old_mib: 256,
-    young_mib: 16,
+    young_mib: 8,
   },
   // Knows what the backend has.
   {

@@ -13,8 +13,6 @@ import type { Birth, FromActor, ToActor } from './protocol.js'
 import { Switchboard } from './switchboard.js'
 import { VitalsWriter } from './vitals.js'
 
-process.setSourceMapsEnabled(true)
-
 /** Distance of two looks at the event loop; a lag shorter than this is not seen every time. */
 const LAG_RESOLUTION_MS = 50
 /** Beats until the lag histogram starts anew: its p99 speaks of the last few seconds, not of the whole life. */

@@ -92,7 +92,7 @@ const live_store = section({
     '20m',
     'A flushed block is kept on local disk for this long after its end.',
   ),
-  complete_block_concurrency: int(2, 1, 64, 'Blocks that are built at once.'),
+  complete_block_concurrency: int(1, 1, 64, 'Blocks that are built at once; each builder takes a thread and its memory.'),
   flush_check_period: duration('5s', 'How often heads are looked at for a cut.', { min: '10ms' }),
   flush_op_timeout: duration('5m', 'One try to flush a block takes no longer.', { min: '1s' }),
 })
@@ -184,7 +184,7 @@ const actors = section({
     ring_bytes: bytes('8MiB', 'Shared memory of one traces partition.', RING_LIMITS),
     ingress_bytes: bytes('8MiB', 'Shared memory of one ingress partition.', RING_LIMITS),
   }),
-  head_bytes: bytes('128MiB', 'Shared memory of all live heads together.', {
+  head_bytes: bytes('100MiB', 'Shared memory of all live heads together.', {
     min: '16MiB',
     max: '16GiB',
   }),

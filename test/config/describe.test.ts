@@ -12,7 +12,7 @@ it('says what listens where, where data lives and how memory is divided', () => 
     'listen    Tempo API   127.0.0.1:3200',
     'data      WAL and local blocks in /here/tempo-data/live-store; an acknowledged span survives kill -9',
     'data      blockpack1 blocks in /here/tempo-data/blocks',
-    'memory    shared 160 MiB: live heads 128 MiB; rings of 2 partitions: 16 MiB (ingress), 16 MiB (traces)',
+    'memory    shared 132 MiB: live heads 100 MiB; rings of 2 partitions: 16 MiB (ingress), 16 MiB (traces)',
   ])
 })
 

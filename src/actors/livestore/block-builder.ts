@@ -8,7 +8,7 @@ const IDLE_TIMEOUT_MS = 30_000
 const QUEUE_MAX = 1024
 /** Heap of a builder, MiB: it holds dictionaries and one row group at a time. */
 const BUILDER_OLD_MIB = 256
-const BUILDER_YOUNG_MIB = 16
+const BUILDER_YOUNG_MIB = 4
 
 export class BlockBuilder {
   readonly #pool: Piscina<BuildRequest, BuildResult>

@@ -5,6 +5,9 @@ import { encodingOf } from '../../storage/block/registry.js'
 import { HeadArena } from '../../storage/head/arena.js'
 import { openHead } from '../../storage/head/source.js'
 
+/** Spans whose columns are gathered at once: what a build holds in memory grows with it. */
+const GROUP_SPANS = 16_384
+
 export interface BuildRequest {
   readonly arena: SharedArrayBuffer
   readonly headChunk: number
@@ -25,7 +28,10 @@ export interface BuildResult {
 }
 
 export default async function build(request: BuildRequest): Promise<BuildResult> {
-  const source = openHead(new HeadArena(request.arena), request.headChunk, { order: 'traceId' })
+  const source = openHead(new HeadArena(request.arena), request.headChunk, {
+    order: 'traceId',
+    groupSpans: GROUP_SPANS,
+  })
   const blocks = new LocalBlocks(request.folder, { fsync: request.fsync })
   const draft = await blocks.begin(request.tenant, request.blockId)
   try {
