@@ -205,8 +205,10 @@ export default class Livestore implements Actor {
   /** Gauges, and the local blocks whose time is up. */
   async #tick(signal: AbortSignal): Promise<void> {
     const { clock, config, log } = this.#ctx
-    for (let at = 0; !signal.aborted; at++) {
+    for (let at = 0; ; at++) {
       await clock.sleep(1000, signal)
+      if (signal.aborted) return
+      this.#mustHaveState()
       this.#setGauges()
       const period_s = Math.max(1, Math.round(config.live_store.flush_check_period_ms / 1000))
       if (at % period_s !== 0) continue
@@ -214,6 +216,11 @@ export default class Livestore implements Actor {
         log.warn('local blocks not cleared', { error: errorText(error) }),
       )
     }
+  }
+
+  /** A state that takes no more writes fails every build and flush for ever; opened anew it may be fine, so that is a crash. */
+  #mustHaveState(): void {
+    for (const { state } of this.#owned) if (state.failure) throw state.failure
   }
 
   async #clearLocal(signal: AbortSignal): Promise<void> {
