@@ -53,14 +53,14 @@ function render(format: LogFormat, level: LogLevel, msg: string, fields: LogFiel
   const pairs = Object.entries(fields).filter(([, v]) => v !== undefined)
   if (format === 'pretty') {
     const tail = pairs.map(([k, v]) => `\x1b[2m${k}=\x1b[22m${quote(String(v))}`).join(' ')
-    return `\x1b[2m${ts.slice(11, 23)}\x1b[22m \x1b[${COLOURS[level]}m${level.padEnd(5)}\x1b[39m ${msg} ${tail}\n`
+    return `\x1b[2m${ts.slice(11, 23)}\x1b[22m \x1b[${COLOURS[level]}m${level.padEnd(5)}\x1b[39m ${msg.replace(/\p{Cc}/gu, ' ')} ${tail}\n`
   }
   const tail = pairs.map(([k, v]) => ` ${k}=${quote(String(v))}`).join('')
   return `ts=${ts} level=${level} msg=${quote(msg)}${tail}\n`
 }
 
 function quote(text: string): string {
-  return /^[^\s"=\\]+$/.test(text) ? text : JSON.stringify(text)
+  return /^[^\s"=\\\p{Cc}]+$/u.test(text) ? text : JSON.stringify(text)
 }
 
 function writeStderr(line: string): void {

@@ -2,6 +2,7 @@
  * Owns the way of a request from a door into `ingress`, and back: the request's bytes go into a ring as they came (a
  * long one in several parts), and the answer is given once every span of it is durable.
  */
+import { setMaxListeners } from 'node:events'
 import { NO_CORRELATION, type AckReceiver } from '../../bus/acks.js'
 import { BACK_PRESSURED, type Ring } from '../../bus/ring.js'
 import { copyBytes } from '../../lib/copy.js'
@@ -44,6 +45,8 @@ export class RingIngest implements Ingest {
 
   constructor(options: RingIngestOptions) {
     this.#options = options
+    // Every request that waits for room listens.
+    setMaxListeners(0, options.signal)
     this.#partBytesMax =
       Math.min(...options.ingress.map((ring) => ring.maxRecordLength)) - RECORD_OVERHEAD_BYTES
   }

@@ -47,7 +47,7 @@ describe('what every frontend lists', () => {
     expect(listed(1)).toHaveLength(1)
   })
 
-  it('forgets a frontend that is gone, and not before it can no longer answer from its old list', () => {
+  it('forgets a frontend that is gone, and not before it can no longer answer from its old list', async () => {
     const { clock, made, listed, ask } = registry()
     ask('gone', made.version)
     made.add(meta('a', 1))
