@@ -1,60 +1,90 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LocalBlocks } from '../../../src/storage/backend/local-blocks.js'
-import { serializeMeta } from '../../../src/storage/block/meta.js'
-import type { BlockMeta } from '../../../src/storage/block/encoding.js'
+import { blockId, meta } from '../../actors/frontend/metas.js'
 
-const folders: string[] = []
+let root: string
+beforeEach(() => {
+  root = join(mkdtempSync(join(tmpdir(), 'tempo-actors-local-blocks-')), 'blocks')
+})
 afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  rmSync(join(root, '..'), { recursive: true, force: true })
 })
 
-function root(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'tempo-actors-local-blocks-'))
-  folders.push(folder)
-  return folder
+async function write(blocks: LocalBlocks, n: number): Promise<void> {
+  const draft = await blocks.begin('a', blockId(n))
+  const file = await draft.create('data.bin')
+  await file.write(new Uint8Array(1000).fill(n))
+  await file.close()
+  await draft.complete(meta('a', n))
 }
 
-const idOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+describe.each([false, true])('local blocks, fsync %s', (fsync) => {
+  const opened = () => new LocalBlocks(root, { fsync })
 
-function metaOf(n: number): BlockMeta {
-  return {
-    format: 'blockpack1',
-    blockID: idOf(n),
-    tenantID: 'acme',
-    startTime: '2026-01-01T00:00:00Z',
-    endTime: '2026-01-01T00:01:00Z',
-    size: 1,
-  } as BlockMeta
-}
+  it('a block is there when it is whole, and not a moment before', async () => {
+    const blocks = opened()
+    const draft = await blocks.begin('a', blockId(1))
+    await (await draft.create('data.bin')).close()
+    expect(await blocks.meta('a', blockId(1))).toBeUndefined()
+    await draft.complete(meta('a', 1))
+    expect(await blocks.meta('a', blockId(1))).toEqual(meta('a', 1))
+    const files = await blocks.files('a', blockId(1))
+    expect(files.map(({ name }) => name).sort()).toEqual(['data.bin', 'meta.json'])
+    expect(files.every(({ path }) => existsSync(path))).toBe(true)
+  })
 
-it.each([
-  ['empty', ''],
-  ['cut short', '{"format":"block'],
-  ['missing', undefined],
-])('serves the other blocks when the meta.json of one is %s after a power cut', async (_, text) => {
-  const path = root()
-  for (const n of [1, 2]) mkdirSync(join(path, 'acme', idOf(n)), { recursive: true })
-  writeFileSync(join(path, 'acme', idOf(1), 'meta.json'), serializeMeta(metaOf(1)))
-  const damaged = join(path, 'acme', idOf(2))
-  if (text !== undefined) writeFileSync(join(damaged, 'meta.json'), text)
-  const told: string[] = []
-  const blocks = new LocalBlocks(path, { fsync: false })
-  const found = await blocks.sweep((folder) => told.push(folder))
-  expect(found.map(({ blockID }) => blockID)).toEqual([idOf(1)])
-  expect(told).toEqual([`${damaged}.damaged`])
-  expect(existsSync(told[0]!)).toBe(true)
-  expect(await blocks.sweep()).toHaveLength(1)
-})
+  it('a draft that a crash left behind is gone after the next start, as is a deletion half done', async () => {
+    const blocks = opened()
+    await write(blocks, 1)
+    await (await (await blocks.begin('a', blockId(2))).create('data.bin')).close()
+    mkdirSync(join(root, 'a', `${blockId(3)}.deleted`))
+    expect((await opened().sweep()).map((found) => found.blockID)).toEqual([blockId(1)])
+    expect(readdirSync(join(root, 'a'))).toEqual([blockId(1)])
+  })
 
-it('passes over a file among the tenants, and removes what a crash left half done', async () => {
-  const path = root()
-  writeFileSync(join(path, '.DS_Store'), 'x')
-  for (const end of ['.draft', '.deleted'])
-    mkdirSync(join(path, 'acme', idOf(3) + end), { recursive: true })
-  expect(await new LocalBlocks(path, { fsync: false }).sweep()).toEqual([])
-  expect(existsSync(join(path, 'acme', `${idOf(3)}.draft`))).toBe(false)
-  expect(existsSync(join(path, 'acme', `${idOf(3)}.deleted`))).toBe(false)
+  it('a second try begins clean', async () => {
+    const blocks = opened()
+    await (await (await blocks.begin('a', blockId(1))).create('old.bin')).close()
+    await write(blocks, 1)
+    const names = (await blocks.files('a', blockId(1))).map(({ name }) => name)
+    expect(names.sort()).toEqual(['data.bin', 'meta.json'])
+  })
+
+  it('a deleted block is gone, and deleting it again is harmless', async () => {
+    const blocks = opened()
+    await write(blocks, 1)
+    await blocks.delete('a', blockId(1))
+    await blocks.delete('a', blockId(1))
+    expect(await blocks.meta('a', blockId(1))).toBeUndefined()
+    expect(readdirSync(join(root, 'a'))).toEqual([])
+  })
+
+  it('begins with nothing, not even a folder', async () => {
+    expect(await opened().sweep()).toEqual([])
+  })
+
+  it.each(['', '{"format"', '[]'])(
+    'a block whose meta.json is %j is set aside: it neither stops the start nor stands in the way of its rebuild',
+    async (text) => {
+      const blocks = opened()
+      await write(blocks, 1)
+      await write(blocks, 2)
+      writeFileSync(join(root, 'a', blockId(1), 'meta.json'), text)
+      expect((await opened().sweep()).map((found) => found.blockID)).toEqual([blockId(2)])
+      await write(blocks, 1)
+      expect(await blocks.meta('a', blockId(1))).toEqual(meta('a', 1))
+    },
+  )
+
+  it('a block folder without a meta.json is set aside too', async () => {
+    const blocks = opened()
+    await write(blocks, 1)
+    rmSync(join(root, 'a', blockId(1), 'meta.json'))
+    expect(await opened().sweep()).toEqual([])
+    await write(blocks, 1)
+    expect(await blocks.sweep()).toHaveLength(1)
+  })
 })
