@@ -68,13 +68,17 @@ export class BenchServer {
     return (await reply.json()) as T
   }
 
-  /** The sum of a metric's series. */
-  async metric(name: string): Promise<number> {
-    const text = await (await fetch(`${this.base}/metrics`)).text()
-    return text
-      .split('\n')
-      .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+  /** The sums of some metrics' series, from one reading. */
+  async metrics<Names extends readonly string[]>(
+    names: Names,
+  ): Promise<{ [Index in keyof Names]: number }> {
+    const lines = (await (await fetch(`${this.base}/metrics`)).text()).split('\n')
+    const sums = names.map((name) =>
+      lines
+        .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+        .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0),
+    )
+    return sums as { [Index in keyof Names]: number }
   }
 
   /** Bytes of the blocks in the backend. */
