@@ -194,6 +194,9 @@ export class AckReceiver extends Acks {
       const end = this.#ends[first + partition]!
       if (end > 0 && committedOf(partition) < end) return undefined
     }
+    // Once more: a livestore may refuse what was routed, and does so before it commits.
+    const refusal = this.#refusal(slot, BigInt(correlation >>> 16))
+    if (refusal !== undefined) return refusal
     const rejected = this.payload(slot, REJECTED_WORD, BigInt(correlation >>> 16)) ?? 0n
     const reason = Number(rejected >> CODE_SHIFT)
     return { kind: 'durable', rejectedSpans: Number(rejected & U32_MASK), reason }

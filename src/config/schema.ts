@@ -92,7 +92,12 @@ const live_store = section({
     '20m',
     'A flushed block is kept on local disk for this long after its end.',
   ),
-  complete_block_concurrency: int(1, 1, 64, 'Blocks that are built at once; each builder takes a thread and its memory.'),
+  complete_block_concurrency: int(
+    1,
+    1,
+    64,
+    'Blocks that are built at once; each builder takes a thread and its memory.',
+  ),
   flush_check_period: duration('5s', 'How often heads are looked at for a cut.', { min: '10ms' }),
   flush_op_timeout: duration('5m', 'One try to flush a block takes no longer.', { min: '1s' }),
 })

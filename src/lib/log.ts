@@ -46,9 +46,11 @@ export const silentLog: Log = createLog({ write: () => {} })
 function render(format: LogFormat, level: LogLevel, msg: string, fields: LogFields): string {
   const ts = new Date(systemClock.now()).toISOString()
   if (format === 'json') {
-    return JSON.stringify({ ts, level, msg, ...fields }, (_, v: unknown) =>
-      typeof v === 'bigint' ? v.toString() : v,
-    ) + '\n'
+    return (
+      JSON.stringify({ ts, level, msg, ...fields }, (_, v: unknown) =>
+        typeof v === 'bigint' ? v.toString() : v,
+      ) + '\n'
+    )
   }
   const pairs = Object.entries(fields).filter(([, v]) => v !== undefined)
   if (format === 'pretty') {

@@ -40,6 +40,17 @@ describe('a request', () => {
     expect(receiver.poll(id, committedOf)).toEqual(DURABLE)
   })
 
+  it('that is refused after it was routed is not taken for durable', () => {
+    const { receiver, marker, committed, committedOf } = makeTable()
+    const id = receiver.open(1)
+    marker.route(id, 0, 64)
+    marker.routed(id)
+    expect(receiver.poll(id, committedOf)).toBeUndefined() // its ends are known and final now
+    marker.refuse(id, 3, 7)
+    committed[0] = 64
+    expect(receiver.poll(id, committedOf)).toMatchObject({ kind: 'refused', code: 3, detail1: 7 })
+  })
+
   it('of which nothing was worth a record is durable at once', () => {
     const { receiver, marker, committedOf } = makeTable()
     const id = receiver.open(1)

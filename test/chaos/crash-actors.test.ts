@@ -46,7 +46,11 @@ describe('an actor dies under load', () => {
   for (const actor of ACTORS) {
     for (const how of WAYS) {
       it(`${actor} by ${how}: the process lives, a replacement comes, nothing acknowledged is lost or doubled`, async () => {
-        await eventually('everything runs', 20_000, async () => (await restarts(server, actor)) >= 0)
+        await eventually(
+          'everything runs',
+          20_000,
+          async () => (await restarts(server, actor)) >= 0,
+        )
         const before = await restarts(server, actor)
         const pid = server.pid
         const run = `${actor}-${how}`

@@ -164,7 +164,7 @@ export async function eventually(
 
 export async function freePorts(): Promise<Ports> {
   const [grpc, http, api] = await Promise.all([freePort(), freePort(), freePort()])
-  return { grpc: grpc!, http: http!, api: api! }
+  return { grpc, http, api }
 }
 
 export function freePort(): Promise<number> {
