@@ -5,7 +5,6 @@ import { errorText } from '../../lib/log.js'
 import { Metrics, type Counter } from '../../lib/metrics.js'
 import { combineTraces } from '../../otlp/combine.js'
 import { Catalog } from '../../storage/catalog.js'
-import { isQueryError } from '../../traceql/errors.js'
 import { mergeMetrics, planMetrics } from '../../traceql/metrics.js'
 import { toQueryInstantResponse, toQueryRangeResponse } from '../../traceql/metrics-response.js'
 import { planSearch } from '../../traceql/plan.js'
@@ -257,8 +256,10 @@ class QueryRefused extends Error {
 function refusalOf(error: unknown): Refusal {
   if (error instanceof QueryRefused) return error.refusal
   const message = errorText(error)
-  if (isQueryError(error)) return { status: 400, message: `invalid TraceQL query: ${message}` }
-  const code = (error as { code?: unknown }).code
+  const { code } = error as { code?: unknown }
+  // By code: an error that comes from a querier has kept nothing else.
+  if (typeof code === 'string' && code.startsWith('TRACEQL_'))
+    return { status: 400, message: `invalid TraceQL query: ${message}` }
   if (code === 'DEADLINE_EXCEEDED') return { status: 504, message: `query timed out: ${message}` }
   if (code === 'ACTOR_DOWN') return { status: 503, message: `${message}; try again` }
   if (code === 'OVERLOADED') return { status: 429, message }

@@ -127,7 +127,10 @@ function storing(way: Path) {
     got.push(...take(way))
     commit(way)
   }, 1)
-  stops.unshift(() => Promise.resolve(clearInterval(timer)))
+  stops.unshift(() => {
+    clearInterval(timer)
+    return Promise.resolve()
+  })
   return got
 }
 

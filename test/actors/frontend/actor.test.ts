@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest'
+import Frontend from '../../../src/actors/frontend/actor.js'
+import type { FrontendAsks } from '../../../src/actors/frontend/contract.js'
+import type { Job, JobReply } from '../../../src/actors/querier/contract.js'
+import { ParseError } from '../../../src/traceql/errors.js'
+import { NO_TRACES, type FoundTrace } from '../../../src/traceql/search.js'
+import { Universe } from '../../../src/bus/universe.js'
+import { loadConfig } from '../../../src/config.js'
+import { MetricsPage } from '../../../src/lib/metrics.js'
+import { Catalog } from '../../../src/storage/catalog.js'
+import { record } from '../livestore/records.js'
+import { blockId, meta } from './metas.js'
+
+interface Query {
+  readonly tenant: string
+}
+type Answer = (job: Job<Query>) => unknown
+
+const STATS = { inspected_bytes: 10, inspectedSpans: 3, inspectedTraces: 1 }
+const reply = <R>(result: R, failed: JobReply<R>['failed'] = []): JobReply<R> => ({
+  result,
+  stats: STATS,
+  failed,
+})
+
+/** The real frontend; queriers and backend-worker answer what the test says. */
+async function frontend(querier: Record<string, Answer>, blocks = [meta('single-tenant', 9)]) {
+  const universe = new Universe()
+  const { config } = loadConfig({ files: [], env: {} })
+  const shared: Record<string, SharedArrayBuffer> = { 'metrics-frontend': MetricsPage.create() }
+  for (let p = 0; p < config.actors.bus.partitions; p++)
+    shared[`catalog-${p}`] = Catalog.create(p, 8)
+  const catalog = new Catalog(shared['catalog-0']!)
+  const jobs: Job<Query>[] = []
+  const counted = Object.entries(querier).map(([name, answer]) => [
+    name,
+    (job: Job<Query>) => {
+      jobs.push(job)
+      return Promise.resolve(job).then(answer)
+    },
+  ]) // prettier-ignore
+  universe.stub('querier', Object.fromEntries(counted) as object)
+  const tenants = { 'single-tenant': blocks }
+  universe.stub('backend-worker', {
+    blocklist: () => Promise.resolve({ version: 1, tenants }),
+  })
+  const asks = ['querier', 'backend-worker']
+  await universe.spawn(Frontend, { component: 'frontend', config, shared, asks })
+  return { universe, catalog, jobs, ask: universe.ask<FrontendAsks>('frontend') }
+}
+
+const traceQuery = { tenant: 'single-tenant', traceId: new Uint8Array(16).fill(1) }
+const searchQuery = { tenant: 'single-tenant', query: '{}', limit: 2, spansPerSpanSet: 3 }
+
+describe('trace by id', () => {
+  it('asks every place that may hold a part of it, and puts the parts together', async () => {
+    const { bytes } = record('single-tenant', 1)
+    const { universe, catalog, jobs, ask } = await frontend({ traceById: () => reply([bytes]) })
+    catalog.addHead(blockId(1), 'single-tenant', 7, 1)
+    catalog.addHead(blockId(2), 'another', 8, 1)
+    const { ok } = (await ask.traceById(traceQuery)) as { ok: { spanCount: number } }
+    expect(jobs.flatMap((job) => job.sources.map((s) => s.blockId)).sort()).toEqual(
+      [blockId(1), blockId(9)].sort(),
+    )
+    // The same spans from two places are the same spans.
+    expect(ok.spanCount).toBe(3)
+    await universe.stop()
+  })
+
+  it('that nobody has is an answer without a trace', async () => {
+    const { universe, ask } = await frontend({ traceById: () => reply([]) })
+    expect(await ask.traceById(traceQuery)).toMatchObject({
+      ok: { trace: undefined, spanCount: 0 },
+    })
+    await universe.stop()
+  })
+})
+
+describe('what went wrong', () => {
+  it('in the question is a 400 with the words of the parser, and no job is run for it', async () => {
+    const { universe, jobs, ask } = await frontend({ search: () => reply(NO_TRACES) })
+    for (const query of ['{', '{ .a = }', 'x'.repeat(200_000)])
+      expect(await ask.search({ ...searchQuery, query })).toMatchObject({
+        refused: { status: 400 },
+      })
+    expect(jobs).toEqual([])
+    await universe.stop()
+  })
+
+  it('in a block is a 500 with its name: half an answer never passes for a whole one', async () => {
+    const failed = [{ blockId: blockId(9), message: 'checksum' }]
+    const { universe, jobs, ask } = await frontend({ search: () => reply(NO_TRACES, failed) })
+    const answer = (await ask.search(searchQuery)) as {
+      refused: { status: number; message: string }
+    }
+    expect(answer.refused.status).toBe(500)
+    expect(answer.refused.message).toContain(blockId(9))
+    expect(jobs.length).toBeGreaterThan(1)
+    await universe.stop()
+  })
+
+  it('in a querier for a moment is nothing that the asker sees', async () => {
+    let calls = 0
+    const { universe, ask } = await frontend({
+      search: () => {
+        if (++calls === 1) throw Object.assign(new Error('died'), { code: 'ACTOR_DOWN' })
+        return reply(NO_TRACES)
+      },
+    })
+    expect(await ask.search(searchQuery)).toHaveProperty('ok')
+    await universe.stop()
+  })
+
+  it('is told to a querier’s question as it is', async () => {
+    const { universe, ask } = await frontend({
+      search: () => {
+        throw new ParseError('unexpected }', { line: 1, column: 3 })
+      },
+    })
+    expect(await ask.search(searchQuery)).toMatchObject({ refused: { status: 400 } })
+    await universe.stop()
+  })
+})
+
+describe('a search', () => {
+  /** Blocks a minute apart, the newest first. */
+  const blocks = Array.from({ length: 300 }, (_, n) => {
+    const at = new Date(1_700_000_000_000 - n * 60_000).toISOString()
+    return meta('single-tenant', n + 1, { startTime: at, endTime: at })
+  })
+  const minute_ns = (n: number) => BigInt(Date.parse(blocks[n]!.endTime)) * 1_000_000n
+  const found = (traceId: string, start_ns: bigint): FoundTrace => ({
+    ...{ traceId, rootServiceName: 's', rootTraceName: 'n', start_ns, end_ns: start_ns + 1n },
+    ...{ spansets: [], services: {} },
+  })
+
+  it('of all sources asks the newest first, each once', async () => {
+    const { universe, jobs, ask } = await frontend({ search: () => reply(NO_TRACES) }, blocks)
+    await ask.search(searchQuery)
+    const asked = jobs.flatMap((job) => job.sources.map((source) => source.blockId))
+    expect([...asked].sort()).toEqual(blocks.map((block) => block.blockID).sort())
+    expect(asked[0]).toBe(blocks[0]!.blockID)
+    await universe.stop()
+  })
+
+  it('stops when its limit is full of traces that are newer than all that was not asked', async () => {
+    const answer = () =>
+      reply({ ...NO_TRACES, traces: [found('1', minute_ns(0)), found('2', minute_ns(0))] })
+    const { universe, jobs, ask } = await frontend({ search: answer }, blocks)
+    const { ok } = (await ask.search(searchQuery)) as { ok: { traces: readonly unknown[] } }
+    expect(ok.traces).toHaveLength(2)
+    expect(jobs.flatMap((job) => job.sources).length).toBeLessThan(blocks.length)
+    await universe.stop()
+  })
+
+  it('does not stop at its limit while something newer may be in a source that was not asked', async () => {
+    const answer = () =>
+      reply({ ...NO_TRACES, traces: [found('1', minute_ns(299)), found('2', minute_ns(299))] })
+    const { universe, jobs, ask } = await frontend({ search: answer }, blocks)
+    await ask.search(searchQuery)
+    expect(jobs.flatMap((job) => job.sources)).toHaveLength(blocks.length)
+    await universe.stop()
+  })
+})
