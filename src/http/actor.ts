@@ -12,7 +12,7 @@ import { buildInfo } from '../lib/build-info.js'
 import { Metrics, renderMetrics, SECONDS_BUCKETS } from '../lib/metrics.js'
 import { createApp } from './app.js'
 import { ActorGauges, type RingView } from './actor-gauges.js'
-import type { CrashWay } from './routes/actors.js'
+import type { CrashWay } from './dependencies.js'
 
 const ASK_DEADLINE_MS = 2000
 /** Slack over the query's own deadline, so that the frontend's answer about it arrives. */

@@ -1,36 +1,16 @@
 /** Owns Tempo's HTTP API as one Hono app: tenants, errors and the route families. It holds no socket and no state. */
 import { Hono } from 'hono'
 import { compress } from 'hono/compress'
-import type { Config } from '../config.js'
-import type { FrontendApi, Refusal, Reply } from '../actors/frontend/contract.js'
-import type { Clock } from '../lib/time.js'
-import { errorText, type Log } from '../lib/log.js'
-import type { Histogram } from '../lib/metrics.js'
+import { errorText } from '../lib/log.js'
+import { tenantResolver } from '../lib/tenant.js'
+import { Refused, type AppDependencies, type Env } from './dependencies.js'
 import { BadParam } from './params.js'
 import { searchRoutes } from './routes/search.js'
 import { tagRoutes } from './routes/tags.js'
 import { traceRoutes } from './routes/traces.js'
 import { metricsRoutes } from './routes/metrics.js'
-import { statusRoutes, type StatusSource } from './routes/status.js'
-import { actorRoutes, type ActorControl } from './routes/actors.js'
-
-export const SINGLE_TENANT = 'single-tenant'
-
-export interface AppDependencies {
-  readonly config: Config
-  readonly clock: Clock
-  readonly log: Log
-  /** The query-frontend; its asks carry their own deadlines. */
-  readonly frontend: FrontendApi
-  readonly status: StatusSource
-  readonly control: ActorControl
-  /** `tempo_request_duration_seconds`. */
-  readonly requestDuration: Histogram
-}
-
-export interface Env {
-  Variables: { tenant: string }
-}
+import { statusRoutes } from './routes/status.js'
+import { actorRoutes } from './routes/actors.js'
 
 /** Builds the app; every route answers or throws `BadParam` / `Refused`. */
 export function createApp(deps: AppDependencies): Hono<Env> {
@@ -44,17 +24,14 @@ export function createApp(deps: AppDependencies): Hono<Env> {
       .observe(seconds)
   })
   app.use(compress())
+  const tenantOf = tenantResolver(deps.config.multitenancy_enabled)
   app.use('/api/*', async (c, next) => {
-    if (!deps.config.multitenancy_enabled || isTenantless(c.req.path)) {
-      c.set('tenant', SINGLE_TENANT)
-      return next()
+    if (isTenantless(c.req.path)) return next()
+    const tenancy = tenantOf(c.req.header('x-scope-orgid'))
+    if ('refused' in tenancy) {
+      return c.text(tenancy.message, tenancy.refused === 'unauthenticated' ? 401 : 400)
     }
-    const tenant = c.req.header('x-scope-orgid')
-    if (!tenant) return c.text('no org id: send the tenant in the header X-Scope-OrgID', 401)
-    if (!/^[A-Za-z0-9!\-_.*'()]{1,150}$/.test(tenant) || tenant === '.' || tenant === '..') {
-      return c.text(`invalid tenant in X-Scope-OrgID: ${JSON.stringify(tenant.slice(0, 64))}`, 400)
-    }
-    c.set('tenant', tenant)
+    c.set('tenant', tenancy.tenant)
     return next()
   })
   app.route('/', traceRoutes(deps))
@@ -72,24 +49,6 @@ export function createApp(deps: AppDependencies): Hono<Env> {
     return c.text(message, status as 500)
   })
   return app
-}
-
-/** A typed refusal on its way to `onError`. */
-export class Refused extends Error {
-  constructor(readonly refusal: Refusal) {
-    super(refusal.message)
-  }
-}
-
-/** The data of a reply; throws its refusal. */
-export function accepted<T>(reply: Reply<T>): T {
-  if ('refused' in reply) throw new Refused(reply.refused)
-  return reply.ok
-}
-
-/** True when the client asked for protobuf in `Accept` (a substring match, as Tempo does). */
-export function wantsProtobuf(accept: string | undefined): boolean {
-  return accept?.includes('application/protobuf') ?? false
 }
 
 function failureStatus(error: Error): { status: number; message: string } {

@@ -1,5 +1,6 @@
 /** Owns an app over a frontend that answers what a test says and remembers what it was asked. */
-import { createApp, type AppDependencies } from '../../src/http/app.js'
+import { createApp } from '../../src/http/app.js'
+import type { AppDependencies } from '../../src/http/dependencies.js'
 import type { FrontendApi, Refusal } from '../../src/actors/frontend/contract.js'
 import { loadConfig, type Config } from '../../src/config.js'
 import { FakeClock } from '../../src/lib/fake-clock.js'

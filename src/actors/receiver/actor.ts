@@ -12,7 +12,7 @@ import type { Door } from './contract.js'
 import { MeteredIngest } from './metered-ingest.js'
 import { Pending } from './pending.js'
 import { RingIngest } from './ring-ingest.js'
-import { tenantResolver } from './tenant.js'
+import { tenantResolver } from '../../lib/tenant.js'
 
 /** Of the drain time, the share that open requests get to be answered. */
 const DRAIN_SHARE = 0.6

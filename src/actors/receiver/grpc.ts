@@ -31,7 +31,7 @@ import { Connections } from './connections.js'
 import type { Door, DoorLoad, Ingest } from './contract.js'
 import { listenOn } from './listen.js'
 import { ShieldedSocket } from './shielded-socket.js'
-import type { TenantResolver } from './tenant.js'
+import type { TenantResolver } from '../../lib/tenant.js'
 import { failureOf, failureOfPush, type Failure } from './verdict.js'
 
 export const EXPORT_PATH = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'

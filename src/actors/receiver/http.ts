@@ -18,7 +18,7 @@ import { Connections } from './connections.js'
 import type { Door, DoorLoad, Ingest, PushResult } from './contract.js'
 import { BodyError, contentEncoding, readBody, type ContentEncoding } from './http-body.js'
 import { listenOn } from './listen.js'
-import type { TenantResolver } from './tenant.js'
+import type { TenantResolver } from '../../lib/tenant.js'
 import { failureOf, failureOfPush, type Failure } from './verdict.js'
 
 export interface HttpDoorOptions {

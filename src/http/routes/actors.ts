@@ -1,29 +1,7 @@
 /** Owns /api/actors: what runs, and (for tests, when `actors.chaos` is true) how to make it die. */
 import { Hono } from 'hono'
-import type { AppDependencies, Env } from '../app.js'
+import { CRASH_WAYS, type AppDependencies, type CrashWay, type Env } from '../dependencies.js'
 import { BadParam } from '../params.js'
-
-export const CRASH_WAYS = ['throw', 'exit', 'hang', 'oom'] as const
-export type CrashWay = (typeof CRASH_WAYS)[number]
-
-export interface ActorReplica {
-  readonly name: string
-  readonly component: string
-  readonly state: string
-  readonly generation: number
-  readonly restarts: number
-  readonly uptime_ms: number
-  readonly threadId: number
-  readonly heapUsed_bytes: number
-  readonly eventLoopLag_ms: number
-  readonly mailboxDepth: number
-}
-
-export interface ActorControl {
-  list(): Promise<readonly ActorReplica[]>
-  /** Rejects with words when there is no such actor. */
-  crash(name: string, how: CrashWay): Promise<void>
-}
 
 export function actorRoutes({ control, config }: AppDependencies): Hono<Env> {
   return new Hono<Env>()

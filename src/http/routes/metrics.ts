@@ -1,6 +1,6 @@
 /** Owns TraceQL metrics over HTTP: query_range and the instant query. */
 import { Hono } from 'hono'
-import { accepted, type AppDependencies, type Env } from '../app.js'
+import { accepted, type AppDependencies, type Env } from '../dependencies.js'
 import { BadParam, metricsRange, step_ns, wholeNumber } from '../params.js'
 
 const EXEMPLARS_MAX = 100

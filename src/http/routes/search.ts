@@ -1,7 +1,7 @@
 /** Owns /api/search: TraceQL or legacy tags in, Tempo's SearchResponse out. */
 import { Hono } from 'hono'
 import { legacyTagsToQuery } from '../../traceql/legacy-tags.js'
-import { accepted, type AppDependencies, type Env } from '../app.js'
+import { accepted, type AppDependencies, type Env } from '../dependencies.js'
 import { BadParam, searchRange, wholeNumber } from '../params.js'
 
 const RESERVED = new Set([

@@ -2,26 +2,7 @@
 import { Hono } from 'hono'
 import { stringify } from 'yaml'
 import { formatDuration } from '../../lib/units.js'
-import type { BuildInfo } from '../../lib/build-info.js'
-import type { AppDependencies, Env } from '../app.js'
-
-export interface ServiceStatus {
-  readonly name: string
-  readonly component: string
-  readonly state: string
-  readonly restarts: number
-  readonly uptime_ms: number
-}
-
-/** Where the pages get their facts; each call is bounded by its own deadline. */
-export interface StatusSource {
-  readonly build: BuildInfo
-  /** Undefined = ready; otherwise why not. */
-  notReady(): Promise<string | undefined>
-  services(): Promise<readonly ServiceStatus[]>
-  /** The Prometheus exposition of every actor. */
-  metrics(): Promise<string>
-}
+import type { AppDependencies, Env, ServiceStatus } from '../dependencies.js'
 
 const ENDPOINTS = [
   'GET /ready',

@@ -1,6 +1,6 @@
 /** Owns tag names and tag values, v1 and v2. */
 import { Hono } from 'hono'
-import { accepted, type AppDependencies, type Env } from '../app.js'
+import { accepted, type AppDependencies, type Env } from '../dependencies.js'
 import { BadParam, searchRange, wholeNumber } from '../params.js'
 
 const SCOPES = new Set([

@@ -2,7 +2,7 @@
 import { Hono } from 'hono'
 import { traceToJson } from '../../otlp/json.js'
 import { encodeTraceByIdResponse } from '../../otlp/tempopb.js'
-import { accepted, wantsProtobuf, type AppDependencies, type Env } from '../app.js'
+import { accepted, wantsProtobuf, type AppDependencies, type Env } from '../dependencies.js'
 import { searchRange, traceId } from '../params.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }

@@ -9,7 +9,7 @@ import {
   HEALTH_PATH,
   type GrpcDoorOptions,
 } from '../../../src/actors/receiver/grpc.js'
-import { tenantResolver } from '../../../src/actors/receiver/tenant.js'
+import { tenantResolver } from '../../../src/lib/tenant.js'
 import { Random, fields } from '../../otlp/support.js'
 import { FakeIngest, TAKEN, until } from './fake-ingest.js'
 

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { deflateSync, gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import { HttpDoor, type HttpDoorOptions } from '../../../src/actors/receiver/http.js'
-import { tenantResolver } from '../../../src/actors/receiver/tenant.js'
+import { tenantResolver } from '../../../src/lib/tenant.js'
 import { Random, decodeRequest, fields } from '../../otlp/support.js'
 import { FakeIngest, TAKEN, until } from './fake-ingest.js'
 

@@ -1,7 +1,7 @@
 /** Tests that a header can name no tenant that Tempo would not take, nor one that leaves its folder. */
 import { describe, expect, it } from 'vitest'
-import { parseEndpoint } from '../../../src/actors/receiver/listen.js'
-import { tenantResolver } from '../../../src/actors/receiver/tenant.js'
+import { parseEndpoint } from '../../src/actors/receiver/listen.js'
+import { tenantResolver } from '../../src/lib/tenant.js'
 
 describe('tenantResolver', () => {
   const many = tenantResolver(true)
