@@ -70,6 +70,7 @@ const ACTOR_MAY_IMPORT = ['lib', 'bus', 'otlp', 'traceql', 'storage', 'config']
 const ALSO_OPEN: Record<string, readonly string[]> = {
   'src/actors/livestore/paths.ts': ['actors/querier'],
   'src/traceql/legacy-tags.ts': ['http'],
+  'src/traceql/intervals.ts': ['http'],
 }
 
 function mayImport(file: string, target: string): boolean {

@@ -102,3 +102,14 @@ export class Topic {
     return committed
   }
 }
+
+/** The rings of a topic by partition, from shared memory whose names are `<topic>-<partition>`. */
+export function openRings(
+  shared: Readonly<Record<string, SharedArrayBuffer>>,
+  topic: string,
+): Ring[] {
+  return Object.keys(shared)
+    .filter((name) => name.startsWith(`${topic}-`))
+    .map((name) => new Ring(shared[name]!))
+    .sort((a, b) => a.partition - b.partition)
+}

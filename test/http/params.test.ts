@@ -7,7 +7,7 @@ import {
   traceId,
   wholeNumber,
 } from '../../src/http/params.js'
-import { defaultStep_ns } from '../../src/http/routes/metrics.js'
+import { defaultStep_ns } from '../../src/traceql/intervals.js'
 
 const params = (text: string) => new URLSearchParams(text)
 const NOW_MS = 1_700_000_000_123

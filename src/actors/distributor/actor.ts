@@ -6,11 +6,13 @@ import type { Actor, Context } from '../../bus/actor.js'
 import { AckMarker } from '../../bus/acks.js'
 import { Consumer, type BusRecord } from '../../bus/consumer.js'
 import { assignGroup } from '../../bus/group.js'
-import { BACK_PRESSURED, RECORD_TOO_LONG, Ring } from '../../bus/ring.js'
+import { BACK_PRESSURED, RECORD_TOO_LONG, type Ring } from '../../bus/ring.js'
+import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
 import { Regrouper } from '../../otlp/regroup.js'
-import { DISCARD_REASONS, DISTRIBUTOR_GROUP, MALFORMED_CODES } from './contract.js'
+import { TRACES_TOPIC } from '../livestore/contract.js'
+import { DISCARD_REASONS, DISTRIBUTOR_GROUP, INGRESS_TOPIC, MALFORMED_CODES } from './contract.js'
 import { DistributorMetrics } from './metrics.js'
 
 const BATCH_BYTES_MAX = 1024 * 1024
@@ -30,8 +32,8 @@ export default class Distributor implements Actor {
     this.#ctx = ctx
     this.#metrics = new DistributorMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]))
     this.#acks = new AckMarker(ctx.shared.acks!)
-    this.#ingress = rings(ctx.shared, 'ingress-')
-    this.#traces = rings(ctx.shared, 'traces-')
+    this.#ingress = openRings(ctx.shared, INGRESS_TOPIC)
+    this.#traces = openRings(ctx.shared, TRACES_TOPIC)
   }
 
   start(): Promise<void> {
@@ -122,12 +124,4 @@ export default class Distributor implements Actor {
       }
     }
   }
-}
-
-/** The rings of a topic, by partition. */
-function rings(shared: Readonly<Record<string, SharedArrayBuffer>>, prefix: string): Ring[] {
-  return Object.keys(shared)
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => new Ring(shared[name]!))
-    .sort((a, b) => a.partition - b.partition)
 }

@@ -7,6 +7,7 @@
  */
 import type { Catalog } from '../../storage/catalog.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
+import { parseTime_ns } from '../../storage/block/meta.js'
 import type { SourceRef } from '../querier/contract.js'
 import type { TimeRange } from './contract.js'
 
@@ -51,8 +52,8 @@ export function listSources(
       blockId: meta.blockID,
       tenant,
       meta,
-      minStart_ns: time_ns(meta.startTime) - META_SLACK_NS,
-      maxEnd_ns: time_ns(meta.endTime) + META_SLACK_NS,
+      minStart_ns: (parseTime_ns(meta.startTime) ?? 0n) - META_SLACK_NS,
+      maxEnd_ns: (parseTime_ns(meta.endTime) ?? 0n) + META_SLACK_NS,
       size_bytes: meta.size,
     })
   }
@@ -67,9 +68,4 @@ function overlaps(source: ListedSource, range: TimeRange): boolean {
 function newestFirst(a: ListedSource, b: ListedSource): number {
   if (a.maxEnd_ns !== b.maxEnd_ns) return a.maxEnd_ns > b.maxEnd_ns ? -1 : 1
   return a.blockId < b.blockId ? -1 : 1
-}
-
-function time_ns(rfc3339: string): bigint {
-  const ms = Date.parse(rfc3339)
-  return Number.isNaN(ms) ? 0n : BigInt(ms) * 1_000_000n
 }

@@ -8,6 +8,7 @@ import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import type { LocalBlocks } from '../../storage/backend/local-blocks.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
+import { parseTime_ns } from '../../storage/block/meta.js'
 import type { Catalog, LocalFacts } from '../../storage/catalog.js'
 import type { HeadArena } from '../../storage/head/arena.js'
 import type { BlockState, LivestoreState } from '../../storage/wal/state.js'
@@ -250,16 +251,11 @@ export class BlockPipeline {
 
 /** What the catalog says of a block; meta.json's times are whole enough for pruning when widened by a second. */
 export function factsOf(meta: BlockMeta): LocalFacts {
-  const start_ns = time_ns(meta.startTime)
+  const start_ns = parseTime_ns(meta.startTime) ?? 0n
   return {
     spans: meta.totalSpans ?? 0,
     minStart_ns: start_ns > SLACK_NS ? start_ns - SLACK_NS : 0n,
-    maxEnd_ns: time_ns(meta.endTime) + SLACK_NS,
+    maxEnd_ns: (parseTime_ns(meta.endTime) ?? 0n) + SLACK_NS,
     size_bytes: meta.size,
   }
-}
-
-function time_ns(rfc3339: string): bigint {
-  const ms = Date.parse(rfc3339)
-  return Number.isNaN(ms) ? 0n : BigInt(ms) * 1_000_000n
 }

@@ -4,10 +4,11 @@
  */
 import { AckReceiver } from '../../bus/acks.js'
 import type { Actor, Context } from '../../bus/actor.js'
-import { Ring } from '../../bus/ring.js'
+import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
-import { LIVESTORE_GROUP } from '../livestore/contract.js'
+import { INGRESS_TOPIC } from '../distributor/contract.js'
+import { LIVESTORE_GROUP, TRACES_TOPIC } from '../livestore/contract.js'
 import type { Door } from './contract.js'
 import { MeteredIngest } from './metered-ingest.js'
 import { Pending } from './pending.js'
@@ -29,8 +30,8 @@ export default class Receiver implements Actor {
 
   async start(): Promise<void> {
     const { config, shared, clock, actorId, log } = this.#ctx
-    const ingress = rings(shared, 'ingress-')
-    const traces = rings(shared, 'traces-')
+    const ingress = openRings(shared, INGRESS_TOPIC)
+    const traces = openRings(shared, TRACES_TOPIC)
     const acks = new AckReceiver(shared.acks!)
     const groups = traces.map((ring) => ring.groupIndex(LIVESTORE_GROUP))
     this.#pending = new Pending({
@@ -79,12 +80,4 @@ export default class Receiver implements Actor {
     this.#stopping.abort()
     this.#pending.stop()
   }
-}
-
-/** The rings of a topic, by partition. */
-function rings(shared: Readonly<Record<string, SharedArrayBuffer>>, prefix: string): Ring[] {
-  return Object.keys(shared)
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => new Ring(shared[name]!))
-    .sort((a, b) => a.partition - b.partition)
 }

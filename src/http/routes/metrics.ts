@@ -1,5 +1,6 @@
 /** Owns TraceQL metrics over HTTP: query_range and the instant query. */
 import { Hono } from 'hono'
+import { defaultStep_ns } from '../../traceql/intervals.js'
 import { accepted, type AppDependencies, type Env } from '../dependencies.js'
 import { BadParam, metricsRange, step_ns, wholeNumber } from '../params.js'
 
@@ -38,20 +39,4 @@ export function metricsRoutes({ frontend, clock, config }: AppDependencies): Hon
       const { ask } = read(c.get('tenant'), c.req.url)
       return c.json(accepted(await frontend.queryInstant({ ...ask, step_ns: 0n })) as object)
     })
-}
-
-const SECOND_NS = 1_000_000_000n
-const STEPS_NS = [3600n, 300n, 60n, 15n, 5n, 1n].map((seconds) => seconds * SECOND_NS)
-/** Below a minute Grafana shows milliseconds. */
-const SHORT_RANGE_NS = 60n * SECOND_NS
-const SHORT_STEP_NS = 50_000_000n
-
-/** Range / 240, rounded down to a whole hour, 5 minutes, minute, 15, 5 or 1 seconds; 50 ms steps below a minute. */
-export function defaultStep_ns(start_ns: bigint, end_ns: bigint): bigint {
-  const wanted = (end_ns - start_ns) / 240n
-  if (end_ns - start_ns < SHORT_RANGE_NS) {
-    return wanted > SHORT_STEP_NS ? (wanted / SHORT_STEP_NS) * SHORT_STEP_NS : SHORT_STEP_NS
-  }
-  for (const step of STEPS_NS) if (wanted > step) return (wanted / step) * step
-  return SECOND_NS
 }
