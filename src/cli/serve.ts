@@ -7,6 +7,7 @@ import type { Config } from '../config.js'
 import { releaseDeadOwner } from '../bus/ring.js'
 import { Supervisor } from '../bus/supervisor.js'
 import { buildInfo } from '../lib/build-info.js'
+import { tuneEngine } from '../lib/engine.js'
 import { createLog, errorText, type Log, type LogFormat } from '../lib/log.js'
 import { systemClock } from '../lib/time.js'
 import { HeadArena } from '../storage/head/arena.js'
@@ -44,6 +45,7 @@ async function run(line: CommandLine): Promise<number> {
     if (loaded.warnings.length === 0) say('configuration is fine\n')
     return loaded.warnings.length === 0 ? 0 : FAILED
   }
+  tuneEngine()
   const format = logFormat(config)
   const log = createLog({ level: config.server.log_level, format })
   const text = [...describeSources(loaded), ...describeConfig(config)]

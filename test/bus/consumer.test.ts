@@ -25,6 +25,24 @@ describe('poll', () => {
     expect(record!.key.buffer).toBe(record!.value.buffer)
   })
 
+  it('writes the next batch over the last when it may, and only then', () => {
+    const ring = makeRing({ groups: ['a', 'b'].map((name) => ({ name, mode: 'gating' })) })
+    const epoch = assignGroup(ring, 0, READER)
+    const reusing = new Consumer(ring, 0, { actorId: READER, epoch, reusesMemory: true })
+    const fresh = makeConsumer(ring, 1)
+    const values = [300, 480, 32]
+    const seen = values.map((length, n) => {
+      append(ring, n, length)
+      const [mine, theirs] = [reusing, fresh].map((consumer) => consumer.poll()!.records[0]!)
+      expect(isIntact(mine!)).toBe(true)
+      expect(mine!.value).toEqual(theirs!.value)
+      return { mine: mine!, theirs: theirs! }
+    })
+    expect(seen.map(({ theirs }) => isIntact(theirs))).toEqual([true, true, true])
+    expect(seen[2]!.mine.value.buffer).toBe(seen[1]!.mine.value.buffer)
+    expect(isIntact(seen[1]!.mine)).toBe(false)
+  })
+
   it('keeps to its limits, yet gives a record that is longer than a batch', () => {
     const ring = makeRing()
     const consumer = makeConsumer(ring)

@@ -40,7 +40,8 @@ export default class Distributor implements Actor {
     this.#lanes = this.#ingress.map((ring) => {
       const group = ring.groupIndex(DISTRIBUTOR_GROUP)
       const epoch = assignGroup(ring, group, this.#ctx.actorId)
-      const consumer = new Consumer(ring, group, { actorId: this.#ctx.actorId, epoch })
+      const { actorId } = this.#ctx
+      const consumer = new Consumer(ring, group, { actorId, epoch, reusesMemory: true })
       return this.#consume(consumer).catch((error: unknown) => this.#ctx.crash(error))
     })
     return Promise.resolve()

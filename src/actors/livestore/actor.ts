@@ -152,7 +152,12 @@ export default class Livestore implements Actor {
     const group = ring.groupIndex(LIVESTORE_GROUP)
     const epoch = assignGroup(ring, group, actorId)
     // What the WAL has is applied, whether or not the predecessor came to say so.
-    const consumer = new Consumer(ring, group, { actorId, epoch, from: wal.appliedOffset })
+    const consumer = new Consumer(ring, group, {
+      actorId,
+      epoch,
+      from: wal.appliedOffset,
+      reusesMemory: true,
+    })
     consumer.commit(wal.appliedOffset)
     const partition = new Partition(
       {
