@@ -47,7 +47,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: [],
     shared: ['ingress-', 'traces-', 'acks'],
     old_mib: 256,
-    young_mib: 8,
+    young_mib: 4,
   },
   // Owns Tempo's HTTP port: routes, JSON, /metrics, /ready.
   {
@@ -56,7 +56,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: ['frontend', 'livestore', 'supervisor'],
     shared: ['metrics-', 'ingress-', 'traces-', 'arena'],
     old_mib: 128,
-    young_mib: 8,
+    young_mib: 4,
   },
   // Splits a query into jobs, merges, stops at the limit, retries.
   {
@@ -65,7 +65,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: ['querier', 'backend-worker'],
     shared: ['catalog-'],
     old_mib: 256,
-    young_mib: 8,
+    young_mib: 4,
   },
   // Runs one job over live heads, local blocks and backend blocks.
   {
@@ -74,7 +74,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: [],
     shared: ['catalog-', 'arena'],
     old_mib: 512,
-    young_mib: 8,
+    young_mib: 4,
   },
   // Validates, limits, regroups by trace.
   {
@@ -83,7 +83,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: [],
     shared: ['ingress-', 'traces-', 'acks'],
     old_mib: 128,
-    young_mib: 8,
+    young_mib: 4,
   },
   // WAL, live heads, blocks, and the flush queue.
   {
@@ -92,7 +92,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: ['backend-worker'],
     shared: ['traces-', 'catalog-', 'arena', 'acks'],
     old_mib: 256,
-    young_mib: 8,
+    young_mib: 4,
   },
   // Knows what the backend has.
   {
@@ -101,7 +101,7 @@ export const ACTORS: readonly ActorSpec[] = [
     asks: [],
     shared: [],
     old_mib: 256,
-    young_mib: 8,
+    young_mib: 4,
   },
 ]
 

@@ -42,8 +42,8 @@ export const RING_VERSION = 1
 export const HEADER_LENGTH = 4096
 export const CAPACITY_BYTES_MIN = 4096
 export const CAPACITY_BYTES_MAX = 256 * 1024 * 1024
-/** A longer record would let one appender starve the rest; with its padding it never needs more than a quarter. */
-export const RECORDS_PER_RING_MIN = 8
+/** A longer record would let one appender starve the rest; with its padding it never needs more than half. */
+export const RECORDS_PER_RING_MIN = 4
 export const GROUPS_MAX = 24
 export const NAME_LENGTH_MAX = 63
 export const KEY_LENGTH_MAX = 0xffff

@@ -84,7 +84,7 @@ const live_store = section({
   }),
   max_trace_idle: duration('5s', 'A trace that got no span for this long may be cut.'),
   max_block_duration: duration('30s', 'A block is cut when its head is this old.', { min: '1s' }),
-  max_block_bytes: bytes('50MiB', 'A block is cut when its head is this large.', {
+  max_block_bytes: bytes('32MiB', 'A block is cut when its head is this large.', {
     min: '64KiB',
     max: '1GiB',
   }),
@@ -186,10 +186,10 @@ const actors = section({
   ),
   bus: section({
     partitions: int(2, 1, 64, 'Partitions of the topic traces; each has one livestore owner.'),
-    ring_bytes: bytes('8MiB', 'Shared memory of one traces partition.', RING_LIMITS),
-    ingress_bytes: bytes('8MiB', 'Shared memory of one ingress partition.', RING_LIMITS),
+    ring_bytes: bytes('4MiB', 'Shared memory of one traces partition.', RING_LIMITS),
+    ingress_bytes: bytes('4MiB', 'Shared memory of one ingress partition.', RING_LIMITS),
   }),
-  head_bytes: bytes('100MiB', 'Shared memory of all live heads together.', {
+  head_bytes: bytes('64MiB', 'Shared memory of all live heads together.', {
     min: '16MiB',
     max: '16GiB',
   }),

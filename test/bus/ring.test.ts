@@ -101,10 +101,10 @@ describe('append', () => {
       const consumer = makeConsumer(ring)
       for (let offset = 0; offset < lead; offset += 32) append(ring, 0, 0)
       while (consumer.committed < lead) consumer.commit(consumer.poll()!.end)
-      expect(append(ring, 1, 512 - 32 + 1)).toBe(RECORD_TOO_LONG)
-      expect(append(ring, 1, 512 - 32)).toBeGreaterThan(lead)
+      expect(append(ring, 1, 1024 - 32 + 1)).toBe(RECORD_TOO_LONG)
+      expect(append(ring, 1, 1024 - 32)).toBeGreaterThan(lead)
       const [record] = consumer.poll()!.records
-      expect(record!.value.length).toBe(480)
+      expect(record!.value.length).toBe(1024 - 32)
       expect(isIntact(record!)).toBe(true)
     }
   })

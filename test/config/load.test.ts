@@ -56,14 +56,14 @@ describe('the built-in defaults', () => {
     })
     expect(config.live_store).toMatchObject({
       max_trace_idle_ms: 5_000,
-      max_block_bytes: 50 * 2 ** 20,
+      max_block_bytes: 32 * 2 ** 20,
       complete_block_timeout_ms: 1_200_000,
     })
     expect(config.distributor.max_recv_msg_size_bytes).toBe(16 * 2 ** 20)
     expect(config.actors.bus).toEqual({
       partitions: 2,
-      ring_bytes: 8 * 2 ** 20,
-      ingress_bytes: 8 * 2 ** 20,
+      ring_bytes: 4 * 2 ** 20,
+      ingress_bytes: 4 * 2 ** 20,
     })
   })
 

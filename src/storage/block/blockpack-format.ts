@@ -8,7 +8,7 @@ export const DATA_OBJECT = 'data.blockpack'
 export const MAGIC = new TextEncoder().encode('BLKPACK1')
 
 /** Spans after which a group is closed, by whole traces: large enough that a column of it is worth a ranged read. */
-export const GROUP_SPANS = 65_536
+export const GROUP_SPANS = 32_768
 /** Spans after which a page is closed, by whole traces: small enough that one trace costs little to decode. */
 export const PAGE_SPANS = 4096
 
