@@ -47,6 +47,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', default: '' },
     json: { type: 'boolean', default: false },
     flag: { type: 'string', multiple: true, default: [] },
+    'node-flag': { type: 'string', multiple: true, default: [] },
   },
 })
 
@@ -63,7 +64,7 @@ for (const scenario of scenarios) {
 process.stdout.write(options.json ? JSON.stringify(results, null, 2) + '\n' : table(results))
 
 async function measure(name: string, args: readonly string[]): Promise<Figures> {
-  const server = await BenchServer.start(options.flag)
+  const server = await BenchServer.start(options.flag, options['node-flag'])
   try {
     const idle = memory(server.pid)
     const peak = new PeakMemory(server.pid)

@@ -20,7 +20,9 @@ export class ShieldedSocket extends Duplex {
     this.remoteAddress = socket.remoteAddress
     this.remotePort = socket.remotePort
     socket.on('data', (chunk: Buffer) => {
-      if (!this.push(chunk)) socket.pause()
+      // Nobody waits in the buffer and the reader wants more: past the buffer is the same, for less.
+      if (this.readableFlowing === true && this.readableLength === 0) this.emit('data', chunk)
+      else if (!this.push(chunk)) socket.pause()
     })
     socket.on('end', () => this.push(null))
     socket.on('error', (error) => this.destroy(error))
