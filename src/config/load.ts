@@ -7,6 +7,7 @@ import { expandEnv } from './env.js'
 import { ConfigError } from './error.js'
 import { readSettings } from './fields.js'
 import type { FlagSetting } from './flags.js'
+import { toLimits } from './overrides.js'
 import { cautions, contradictions, type Finding } from './rules.js'
 import {
   DEFAULT_GRPC_ENDPOINT,
@@ -149,11 +150,7 @@ function toConfig(settings: Settings, cwd: string): Config {
       blocklist_poll_ms: trace.blocklist_poll,
       block_version: trace.block.version,
     },
-    overrides: {
-      max_bytes_per_trace: settings.overrides.defaults.global.max_bytes_per_trace,
-      max_bytes_per_tag_values_query:
-        settings.overrides.defaults.read.max_bytes_per_tag_values_query,
-    },
+    overrides: toOverrides(settings, cwd),
     actors: toActors(settings),
   }
 }
@@ -198,6 +195,15 @@ function toQueryFrontend({ query_frontend }: Settings): Config['query_frontend']
     query_end_cutoff_ms: query_frontend.query_end_cutoff,
     max_retries: query_frontend.max_retries,
     api_timeout_ms: query_frontend.api_timeout,
+  }
+}
+
+function toOverrides({ overrides }: Settings, cwd: string): Config['overrides'] {
+  const { defaults, per_tenant_override_config: file } = overrides
+  return {
+    ...toLimits(defaults),
+    per_tenant_override_config: file === '' ? '' : resolve(cwd, file),
+    per_tenant_override_period_ms: overrides.per_tenant_override_period,
   }
 }
 

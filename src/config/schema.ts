@@ -11,6 +11,7 @@ import {
   text,
   type SettingsOf,
 } from './fields.js'
+import { limitsSection } from './overrides.js'
 
 export const DEFAULT_GRPC_ENDPOINT = '127.0.0.1:4317'
 export const DEFAULT_HTTP_ENDPOINT = '127.0.0.1:4318'
@@ -161,17 +162,9 @@ const storage = section({
 })
 
 const overrides = section({
-  defaults: section({
-    global: section({
-      max_bytes_per_trace: bytes(5_000_000, 'The largest trace; 0 = any.'),
-    }),
-    read: section({
-      max_bytes_per_tag_values_query: bytes(
-        1_000_000,
-        'The most tag values in an answer; 0 = any.',
-      ),
-    }),
-  }),
+  defaults: limitsSection,
+  per_tenant_override_config: text('', 'A file of limits by tenant, read again while we run.'),
+  per_tenant_override_period: duration('10s', 'How often that file is read.', { min: '100ms' }),
 })
 
 const actors = section({

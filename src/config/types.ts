@@ -1,5 +1,6 @@
 /** Owns the shape of the configuration after defaults: what the actors are given, frozen. Units are in the names. */
 import type { LogFormat, LogLevel } from '../lib/log.js'
+import type { TenantLimits } from './overrides.js'
 
 export interface Config {
   target: 'all'
@@ -55,7 +56,12 @@ export interface Config {
     blocklist_poll_ms: number
     block_version: string
   }
-  overrides: { max_bytes_per_trace: number; max_bytes_per_tag_values_query: number }
+  /** The default limits, and where the tenants' own are. */
+  overrides: TenantLimits & {
+    /** Absolute; empty = there is none. */
+    readonly per_tenant_override_config: string
+    readonly per_tenant_override_period_ms: number
+  }
   /** Our own keys. */
   actors: {
     chaos: boolean
