@@ -51,10 +51,9 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
     tls_cipher_suites tls_min_version session_token part_size hedge_requests_at hedge_requests_up_to
     retry_max_attempts retry_backoff_initial retry_backoff_max signature_v2 enable_dual_stack bucket_lookup_type tags
     storage_class metadata native_aws_auth_enabled list_blocks_concurrency sse`,
-  overrides: `per_tenant_override_config per_tenant_override_period user_configurable_overrides
-    enable_legacy_overrides`,
-  'overrides.defaults':
-    'ingestion metrics_generator compaction forwarders storage cost_attribution',
+  overrides: 'user_configurable_overrides enable_legacy_overrides',
+  'overrides.defaults': 'metrics_generator compaction forwarders storage cost_attribution',
+  'overrides.defaults.ingestion': `rate_strategy max_global_traces_per_user tenant_shard_size artificial_delay`,
   'overrides.defaults.read': `max_blocks_per_tag_values_query max_condition_groups_per_tag_query
     max_search_duration max_metrics_duration unsafe_query_hints left_pad_trace_ids metrics_spanonly_fetch`,
 }
