@@ -1,8 +1,9 @@
 /** Owns comparing a configuration tree with the schema: what is misspelt, what is Tempo's but not read, and the plain values of the rest. */
-import { factsOf, isOptionalSection, keysOf, type AnySchema } from './fields.js'
+import { factsOf, isOptionalSection, keysOf, type AnySchema, type FieldKind } from './fields.js'
 import { nearestWord } from './nearest.js'
-import { movedKey, unsupportedKeys } from './tempo-keys.js'
-import type { Entry, MapTree, Tree } from './tree.js'
+import { insteadOf, unsupportedKeys } from './tempo-keys.js'
+import { hasMovesBelow, moveOf, moveText } from './tempo2.js'
+import type { Entry, MapTree, ScalarTree, Tree } from './tree.js'
 
 /** A whole value that is a reference to the environment; one inside a longer text may be meant as it is. */
 const UNEXPANDED = /^\$\{[A-Za-z_]\w*(:?[-=][^}]*)?\}$/
@@ -12,12 +13,17 @@ export interface Checked {
   readonly values: Record<string, unknown>
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
+  /** Values that are `${NAME}` still. */
+  readonly unexpanded: readonly string[]
+  /** True when keys of Tempo 2 are among the problems. */
+  readonly isTempo2: boolean
 }
 
 export function checkTree(tree: MapTree, schema: AnySchema): Checked {
   const checker = new Checker(schema)
   const values = checker.section(tree, keysOf(schema) ?? {}, [])
-  return { values, problems: checker.problems, warnings: checker.warnings }
+  const { problems, warnings, unexpanded, isTempo2 } = checker
+  return { values, problems, warnings, unexpanded, isTempo2 }
 }
 
 /** Paths of all settings, "server.http_listen_port". */
@@ -34,9 +40,26 @@ export function settingPaths(schema: AnySchema): Map<string, AnySchema> {
   return paths
 }
 
+/** As Go reads YAML too: `1_000_000` is a number, `yes` is true. */
+const GROUPED = /^\d+(?:_\d+)+$/
+const SWITCH_WORDS: Readonly<Record<string, boolean>> = {
+  ...{ yes: true, on: true, true: true },
+  ...{ no: false, off: false, false: false },
+}
+
+function plainValue({ value, source }: ScalarTree, kind: FieldKind | undefined): unknown {
+  const word = source.toLowerCase()
+  if (kind === 'flag') return Object.hasOwn(SWITCH_WORDS, word) ? SWITCH_WORDS[word] : value
+  const isNumber = kind === 'int' || kind === 'bytes'
+  if (isNumber && GROUPED.test(source)) return Number(source.replaceAll('_', ''))
+  return kind === 'int' ? value : source
+}
+
 class Checker {
   readonly problems: string[] = []
   readonly warnings: string[] = []
+  readonly unexpanded: string[] = []
+  isTempo2 = false
 
   constructor(private readonly schema: AnySchema) {}
 
@@ -77,11 +100,10 @@ class Checker {
     }
     if (UNEXPANDED.test(tree.source)) {
       const text = `${path.join('.')} is ${tree.source}: start with --config.expand-env to have it replaced`
-      this.problems.push(`${tree.place}: ${text}`)
+      this.unexpanded.push(`${tree.place}: ${text}`)
       return undefined
     }
-    const kind = factsOf(schema)?.kind
-    return kind === 'int' || kind === 'flag' ? tree.value : tree.source
+    return plainValue(tree, factsOf(schema)?.kind)
   }
 
   private stranger(
@@ -94,16 +116,33 @@ class Checker {
     const full = [...path, key].join('.')
     const others = unsupportedKeys(section)
     if (others.includes(key)) {
+      const instead = insteadOf(full)
       this.warnings.push(
-        `${entry.keyPlace}: ${full} is a key of Tempo that tempo-actors does not read; it is ignored`,
+        `${entry.keyPlace}: ${full} is a key of Tempo that tempo-actors does not read${instead === undefined ? '; it is ignored' : `: ${instead}`}`,
       )
       return
     }
-    const moved = movedKey(full)
+    if (this.ofTempo2(full, entry)) return
     const near = nearestWord(key, [...Object.keys(keys), ...others])
-    const guess = near === undefined ? this.elsewhere(key) : `did you mean ${near}?`
-    const hint = moved ?? guess
+    const hint = near === undefined ? this.elsewhere(key) : `did you mean ${near}?`
     this.problems.push(`${entry.keyPlace}: unknown key ${full}${hint && `: ${hint}`}`)
+  }
+
+  /** Tells where a key of Tempo 2 went; of a section, where each key in it went. */
+  private ofTempo2(path: string, { keyPlace, value }: Entry): boolean {
+    const isSection = value.kind === 'map' && value.entries.size > 0 && hasMovesBelow(path)
+    if (isSection) {
+      for (const [key, entry] of value.entries) {
+        if (this.ofTempo2(`${path}.${key}`, entry)) continue
+        this.problems.push(`${entry.keyPlace}: unknown key ${path}.${key}`)
+      }
+      return true
+    }
+    const move = moveOf(path)
+    if (!move) return false
+    this.isTempo2 = true
+    this.problems.push(`${keyPlace}: ${path} is a key of Tempo 2: ${moveText(move)}`)
+    return true
   }
 
   /** The same key in another section: most likely the indentation is wrong. */

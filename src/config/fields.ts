@@ -2,18 +2,22 @@
 import * as z from 'zod/mini'
 import { parseBytes, parseDuration_ms } from '../lib/units.js'
 
-export type FieldKind = 'text' | 'int' | 'flag' | 'duration' | 'bytes' | 'choice' | 'endpoint'
+export type FieldKind =
+  'text' | 'secret' | 'int' | 'flag' | 'duration' | 'bytes' | 'choice' | 'endpoint'
 
 export interface FieldFacts {
   readonly kind: FieldKind
   /** As it would stand in YAML. */
   readonly default: string | number | boolean
   readonly about: string
+  /** "0 to 65535", "at least 1s". */
+  readonly limits?: string | undefined
   readonly choices?: readonly string[]
 }
 
-/** What a reference page or a `full.yaml` is made from. */
+/** What the reference page, `full.yaml` and `--help` are made from. */
 export const fieldFacts = z.registry<FieldFacts>()
+const sectionTexts = z.registry<{ about: string }>()
 
 export type AnySchema = z.core.$ZodType
 
@@ -51,6 +55,13 @@ export function text(byDefault: string, about: string) {
   )
 }
 
+/** A text that no page and no line of the log may show. */
+export function secret(about: string) {
+  return field({ kind: 'secret', default: '', about }, (input) =>
+    typeof input === 'string' ? input : refuse('must be a text'),
+  )
+}
+
 export function flag(byDefault: boolean, about: string) {
   return field({ kind: 'flag', default: byDefault, about }, (input) =>
     typeof input === 'boolean' ? input : refuse(`must be true or false, not ${shown(input)}`),
@@ -58,7 +69,8 @@ export function flag(byDefault: boolean, about: string) {
 }
 
 export function int(byDefault: number, min: number, max: number, about: string) {
-  return field({ kind: 'int', default: byDefault, about }, (input) => {
+  const facts: FieldFacts = { kind: 'int', default: byDefault, about, limits: `${min} to ${max}` }
+  return field(facts, (input) => {
     const isFine = Number.isInteger(input) && Number(input) >= min && Number(input) <= max
     return isFine
       ? Number(input)
@@ -69,7 +81,9 @@ export function int(byDefault: number, min: number, max: number, about: string) 
 /** "5s", "1h30m"; a bare number is refused: Go would read 30 as nanoseconds, a person means seconds. */
 export function duration(byDefault: string, about: string, limits: { min?: string } = {}) {
   const min_ms = parseDuration_ms(limits.min ?? '0') ?? 0
-  return field({ kind: 'duration', default: byDefault, about }, (input) => {
+  const words = limits.min === undefined ? undefined : `at least ${limits.min}`
+  const facts: FieldFacts = { kind: 'duration', default: byDefault, about, limits: words }
+  return field(facts, (input) => {
     const written = String(input)
     const parsed_ms = parseDuration_ms(written)
     if (parsed_ms === undefined && /^-?\d+(\.\d+)?$/.test(written)) {
@@ -83,26 +97,45 @@ export function duration(byDefault: string, about: string, limits: { min?: strin
   })
 }
 
+interface ByteLimits {
+  min?: string
+  max?: string
+  isPowerOfTwo?: boolean
+  /** "auto" is taken too, and read as 0: the size is derived from others. */
+  hasAuto?: boolean
+}
+
 /** "50MiB", "1024". */
-export function bytes(
-  byDefault: string | number,
-  about: string,
-  limits: { min?: string; max?: string; isPowerOfTwo?: boolean } = {},
-) {
+export function bytes(byDefault: string | number, about: string, limits: ByteLimits = {}) {
   const min = parseBytes(limits.min ?? '0') ?? 0
   const max = parseBytes(limits.max ?? '1TiB') ?? Infinity
-  return field({ kind: 'bytes', default: byDefault, about }, (input) => {
-    const parsed = parseBytes(String(input))
-    if (parsed === undefined) {
-      return refuse(`must be a size such as 50MiB or 1000000, not ${shown(input)}`)
-    }
-    if (parsed < min) return refuse(`must be at least ${limits.min ?? '0'}, not ${shown(input)}`)
-    if (parsed > max) return refuse(`must be at most ${limits.max ?? '1TiB'}, not ${shown(input)}`)
-    if (limits.isPowerOfTwo && !Number.isInteger(Math.log2(parsed))) {
-      return refuse(`must be a power of two such as 4MiB or 8MiB, not ${shown(input)}`)
-    }
-    return parsed
-  })
+  return field(
+    { kind: 'bytes', default: byDefault, about, limits: byteLimits(limits) },
+    (input) => {
+      if (limits.hasAuto && input === 'auto') return 0
+      const parsed = parseBytes(String(input))
+      if (parsed === undefined) {
+        return refuse(`must be a size such as 50MiB or 1000000, not ${shown(input)}`)
+      }
+      if (parsed < min) return refuse(`must be at least ${limits.min ?? '0'}, not ${shown(input)}`)
+      if (parsed > max)
+        return refuse(`must be at most ${limits.max ?? '1TiB'}, not ${shown(input)}`)
+      if (limits.isPowerOfTwo && !Number.isInteger(Math.log2(parsed))) {
+        return refuse(`must be a power of two such as 4MiB or 8MiB, not ${shown(input)}`)
+      }
+      return parsed
+    },
+  )
+}
+
+function byteLimits({ min, max, isPowerOfTwo, hasAuto }: ByteLimits): string | undefined {
+  const parts: string[] = []
+  if (min !== undefined && max !== undefined) parts.push(`${min} to ${max}`)
+  else if (min !== undefined) parts.push(`at least ${min}`)
+  else if (max !== undefined) parts.push(`at most ${max}`)
+  if (isPowerOfTwo) parts.push('a power of two')
+  if (hasAuto) parts.push('or auto')
+  return parts.length === 0 ? undefined : parts.join(', ')
 }
 
 export function choice<const T extends string>(
@@ -134,13 +167,18 @@ export function endpoint(byDefault: string, about: string) {
 }
 
 /** Keys under a key; always there, with its defaults. */
-export function section<T extends z.core.$ZodLooseShape>(fields: T) {
-  return z.prefault(z.strictObject(fields), {} as never)
+export function section<T extends z.core.$ZodLooseShape>(fields: T, about = '') {
+  return z.prefault(z.strictObject(fields), {} as never).register(sectionTexts, { about })
 }
 
 /** Keys under a key that does something by being there, even empty. */
-export function optionalSection<T extends z.core.$ZodLooseShape>(fields: T) {
-  return z.optional(z.strictObject(fields))
+export function optionalSection<T extends z.core.$ZodLooseShape>(fields: T, about = '') {
+  return z.optional(z.strictObject(fields)).register(sectionTexts, { about })
+}
+
+/** What a section is for; empty where its name says it. */
+export function sectionText(schema: AnySchema): string {
+  return sectionTexts.get(schema)?.about ?? ''
 }
 
 /** The keys of a section, undefined for a setting. */

@@ -1,10 +1,11 @@
-/** Owns the keys of Tempo 3 that we know and do not read (they warn), and those of Tempo 2 that moved (they fail, with the new place). */
+/** Owns the keys of Tempo 3 that we know and do not read: they warn, where a typo fails. */
 
 /** By section ('' = top level); what is below a listed key is not looked at. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
-  '': `http_api_prefix stream_over_http_enabled shutdown_delay memory internal_server memberlist usage_report cache
-    enable_go_runtime_metrics metrics_generator metrics_generator_client ingest block_builder live_store_client
-    backend_scheduler backend_scheduler_client backend_worker`,
+  '': `http_api_prefix stream_over_http_enabled shutdown_delay internal_server memberlist usage_report cache
+    enable_go_runtime_metrics span_profiling metrics_generator metrics_generator_client ingest block_builder
+    live_store_client backend_scheduler backend_scheduler_client backend_worker`,
+  memory: 'automemlimit_enabled automemlimit_ratio',
   server: `http_listen_network http_listen_conn_limit grpc_listen_network grpc_listen_address grpc_listen_port
     grpc_listen_conn_limit grpc_collect_max_streams_by_conn proxy_protocol_enabled tls_cipher_suites tls_min_version
     http_tls_config grpc_tls_config register_instrumentation report_grpc_codes_in_instrumentation_label_enabled
@@ -19,27 +20,26 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
     log_request_exclude_headers_list trace_request_headers trace_request_exclude_headers_list http_path_prefix
     cluster_validation create_new_traces`,
   distributor: `ring override_ring_key forwarders usage kafka_config log_received_spans log_discarded_spans
-    metric_received_spans extend_writes artificial_delay`,
-  'distributor.receivers': 'jaeger zipkin kafka opencensus',
+    metric_received_spans artificial_delay`,
+  'distributor.receivers': 'jaeger zipkin kafka',
   'distributor.receivers.otlp.protocols.grpc': `tls transport keepalive read_buffer_size write_buffer_size auth
     max_concurrent_streams include_metadata middlewares`,
   'distributor.receivers.otlp.protocols.http': `tls cors auth max_request_body_size include_metadata
     response_headers compression_algorithms read_timeout read_header_timeout write_timeout idle_timeout
-    traces_url_path metrics_url_path logs_url_path middlewares`,
-  querier: `trace_by_id metrics partition_ring frontend_worker shuffle_sharding_ingesters_enabled
-    shuffle_sharding_ingesters_lookback_period query_relevant_ingesters`,
-  'querier.search': 'external_endpoints prefer_self external_backend external_hedge_requests_at',
+    keep_alives_enabled traces_url_path metrics_url_path logs_url_path middlewares`,
+  querier: `trace_by_id metrics partition_ring frontend_worker extra_query_delay secondary_ingester_ring
+    shuffle_sharding_ingesters_enabled shuffle_sharding_ingesters_lookback_period query_relevant_ingesters`,
   query_frontend: `max_outstanding_per_tenant max_batch_size log_query_request_headers trace_by_id
     multi_tenant_queries_enabled response_consumers weights mcp_server max_grpc_streaming_packet_size
-    url_deny_list allowed_headers`,
+    url_deny_list allowed_headers rf1_after skip_ast_transformations`,
   'query_frontend.search': `concurrent_jobs target_bytes_per_job query_backend_after ingester_shards
-    most_recent_shards duration_slo throughput_bytes_slo`,
+    most_recent_shards metadata_slo duration_slo throughput_bytes_slo timeout`,
   'query_frontend.metrics': `concurrent_jobs target_bytes_per_job query_backend_after interval max_exemplars
-    max_response_series streaming_shards max_intervals duration_slo throughput_bytes_slo`,
+    max_response_series streaming_shards max_intervals duration_slo throughput_bytes_slo timeout`,
   live_store: `ring partition_ring metrics commit_interval query_block_concurrency block_reclaim_grace
     shutdown_marker_dir max_trace_live max_live_traces_bytes readiness_target_lag readiness_max_wait fail_on_high_lag
-    remove_owner_on_shutdown override_ring_key`,
-  'live_store.wal': 'ingestion_time_range_slack version',
+    remove_owner_on_shutdown`,
+  'live_store.wal': 'ingestion_time_range_slack',
   'storage.trace': `pool wal search blocklist_poll_concurrency blocklist_poll_tenant_concurrency
     blocklist_poll_fallback blocklist_poll_tenant_index_builders blocklist_poll_stale_tenant_index
     blocklist_poll_jitter_ms blocklist_poll_tolerate_consecutive_errors blocklist_poll_tolerate_tenant_failures
@@ -55,23 +55,25 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
   'overrides.defaults': 'metrics_generator compaction forwarders storage cost_attribution',
   'overrides.defaults.ingestion': `rate_strategy max_global_traces_per_user tenant_shard_size artificial_delay`,
   'overrides.defaults.read': `max_blocks_per_tag_values_query max_condition_groups_per_tag_query
-    max_search_duration max_metrics_duration unsafe_query_hints left_pad_trace_ids metrics_spanonly_fetch`,
+    max_search_duration max_metrics_duration unsafe_query_hints left_pad_trace_ids metrics_spanonly_fetch
+    span_pruning_awareness engine_bytes_tracking span_pruning_enabled`,
 }
 
-/** Keys of Tempo 2 (and near ones), with where their meaning is now. */
-const MOVED: Readonly<Record<string, string>> = {
-  auth_enabled: 'it is multitenancy_enabled',
-  search_enabled: 'search is always on',
-  metrics_generator_enabled: 'it is gone',
-  ingester: 'the section of Tempo 2 became live_store',
-  ingester_client: 'Tempo 3 has no ingesters; remove it',
-  compactor: 'the section of Tempo 2 became backend_scheduler and backend_worker',
-  'storage.trace.block.encoding': 'it belonged to the v2 block format, which is gone',
-  'storage.trace.block.index_downsample_bytes': 'it belonged to the v2 block format, which is gone',
-  'overrides.max_bytes_per_trace': 'it is overrides.defaults.global.max_bytes_per_trace',
-  'overrides.ingestion_rate_limit_bytes': 'it is overrides.defaults.ingestion.rate_limit_bytes',
-  'overrides.ingestion_burst_size_bytes': 'it is overrides.defaults.ingestion.burst_size_bytes',
-  'overrides.max_traces_per_user': 'it is overrides.defaults.ingestion.max_traces_per_user',
+/** Where the meaning of such a key is, when it is somewhere. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  'storage.trace.wal': 'the write-ahead log is in live_store.wal.path',
+  'server.grpc_server_max_recv_msg_size':
+    'it is distributor.receivers.otlp.protocols.grpc.max_recv_msg_size_mib',
+  'server.grpc_listen_port': 'there is no gRPC besides OTLP yet',
+  'distributor.receivers.jaeger': 'only OTLP is received',
+  'distributor.receivers.zipkin': 'only OTLP is received',
+  'distributor.receivers.kafka': 'only OTLP is received',
+  stream_over_http_enabled: 'search is not streamed yet',
+  metrics_generator: 'no metrics are generated from spans yet',
+  usage_report: 'nothing is ever reported',
+  memberlist: 'one process needs no ring',
+  ingest: 'the topics are in shared memory, see actors.bus',
+  live_store_client: 'actors ask each other within the process',
 }
 
 const unsupported = new Map(
@@ -83,7 +85,13 @@ export function unsupportedKeys(section: string): readonly string[] {
   return unsupported.get(section) ?? []
 }
 
-/** Where a key of an older Tempo went. */
-export function movedKey(path: string): string | undefined {
-  return Object.hasOwn(MOVED, path) ? MOVED[path] : undefined
+/** True when Tempo knows the path, or a section above it, and we do not read it. */
+export function isUnsupported(path: string): boolean {
+  const keys = path.split('.')
+  return keys.some((key, i) => unsupportedKeys(keys.slice(0, i).join('.')).includes(key))
+}
+
+/** What to look at instead of a key that is not read. */
+export function insteadOf(path: string): string | undefined {
+  return Object.hasOwn(INSTEAD, path) ? INSTEAD[path] : undefined
 }
