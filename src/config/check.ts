@@ -13,7 +13,7 @@ export interface Checked {
   readonly values: Record<string, unknown>
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
-  /** Values that are `${NAME}` still. */
+  /** Those of the problems that are values which are `${NAME}` still. */
   readonly unexpanded: readonly string[]
   /** True when keys of Tempo 2 are among the problems. */
   readonly isTempo2: boolean
@@ -99,8 +99,9 @@ class Checker {
       return undefined
     }
     if (UNEXPANDED.test(tree.source)) {
-      const text = `${path.join('.')} is ${tree.source}: start with --config.expand-env to have it replaced`
-      this.unexpanded.push(`${tree.place}: ${text}`)
+      const problem = `${tree.place}: ${path.join('.')} is ${tree.source}: start with --config.expand-env to have it replaced`
+      this.unexpanded.push(problem)
+      this.problems.push(problem)
       return undefined
     }
     return plainValue(tree, factsOf(schema)?.kind)
