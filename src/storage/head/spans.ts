@@ -17,6 +17,7 @@ import {
 } from './layout.js'
 import type { Strings } from './strings.js'
 import type { Table } from './table.js'
+import { TraceLimits } from './trace-limits.js'
 import type { Wire } from './wire.js'
 
 const KIND_MASK = 7
@@ -32,6 +33,7 @@ export class Spans {
   maxEndLo = 0
   maxEndHi = 0
   duplicates = 0
+  readonly limits = new TraceLimits()
   #lastTrace = -1
   /** The span being decoded: places in the request (-1 = absent) and values. */
   #traceId = -1
@@ -91,6 +93,8 @@ export class Spans {
     }
     const span = this.spans.count
     this.#write(trace, batch, idLo, idHi, end - pos)
+    const { limits } = this
+    if (this.traceBytes(trace) > limits.max_trace_bytes) limits.over.set(trace, 'trace_too_large')
     this.spanIndex.insert(slot, hash)
     for (let i = 0; i < this.#eventWords; i += 2) {
       this.#event(span, this.#events[i]!, this.#events[i + 1]!)
@@ -332,9 +336,13 @@ export class Spans {
     words[to + 2 * rows] = c
     words[to + 3 * rows] = d
     words[to + TRACE_COLUMN.firstSpan * rows] = this.spans.count
-    words[to + TRACE_COLUMN.bytes * rows] = 0
+    words[to + TRACE_COLUMN.bytes * rows] = this.limits.carriedTo(this.wire.bytes, at) | 0
     index.insert(slot, hash)
     this.#lastTrace = this.traces.count++
+    const { limits } = this
+    if (this.traces.count > limits.max_traces) {
+      limits.over.set(this.#lastTrace, 'live_traces_exceeded')
+    }
     return this.#lastTrace
   }
 

@@ -31,11 +31,15 @@ import { publishSnapshot, readSnapshot, reservedRows, Snapshot } from './snapsho
 import { Spans } from './spans.js'
 import { Strings } from './strings.js'
 import { Table } from './table.js'
+import { tracesFrom, type AppendLimits, type LimitReason } from './trace-limits.js'
 import { Wire } from './wire.js'
 
 export interface AppendResult {
-  /** When it is not `ok`, nothing of the request was kept. `head_full`: cut the head and go on with a new one. */
-  readonly code: 'ok' | 'arena_full' | 'head_full'
+  /**
+   * When it is not `ok`, nothing of the request was kept. `head_full`: cut the head and go on with a new one. `over_limit`:
+   * `overLimits` names the traces, and `spans` is how many would have been staged without limits.
+   */
+  readonly code: 'ok' | 'arena_full' | 'head_full' | 'over_limit'
   /** Spans staged. */
   readonly spans: number
   /** Spans skipped, because the head has the same (trace id, span id, kind). */
@@ -65,6 +69,7 @@ export class HeadWriter {
   readonly #spans: Spans
   readonly #snapshot = new Snapshot()
   #otlpBytes = 0
+  #overLimits: ReadonlyMap<string, LimitReason> = new Map()
   #published: Mark
   #isRetired = false
   #isSpoiled = false
@@ -152,6 +157,7 @@ export class HeadWriter {
     } finally {
       this.#wire.close()
     }
+    if (this.#spans.limits.over.size > 0) return this.#overLimit(before)
     return {
       code: 'ok',
       spans: this.#count(SPAN) - before.counts[SPAN]!,
@@ -159,6 +165,21 @@ export class HeadWriter {
       newTraces: this.#count(TRACE) - before.counts[TRACE]!,
       bytes: this.#otlpBytes - before.otlpBytes,
     }
+  }
+
+  /** What the next append is held to; without a call, to nothing. */
+  setLimits(limits: AppendLimits): void {
+    this.#spans.limits.set(limits)
+  }
+
+  /** Traces that went beyond a limit, by key (a character a byte of the id), as of the last `over_limit`. */
+  get overLimits(): ReadonlyMap<string, LimitReason> {
+    return this.#overLimits
+  }
+
+  /** Traces of at least so many bytes, by key, staged ones included. */
+  tracesFrom(min_bytes: number): Map<string, number> {
+    return tracesFrom(this.arena, this.#tables[TRACE]!, min_bytes)
   }
 
   /** Makes all staged spans visible at once, and says up to which offset of the partition's log they go. */
@@ -285,6 +306,13 @@ export class HeadWriter {
     this.#setTimes(mark.times)
     this.#spans.duplicates = mark.duplicates
     this.#otlpBytes = mark.otlpBytes
+  }
+
+  #overLimit(before: Mark): AppendResult {
+    this.#overLimits = this.#spans.limits.takeOver(this.arena, this.#tables[TRACE]!)
+    const spans = this.#count(SPAN) - before.counts[SPAN]!
+    this.#restore(before)
+    return { ...refused('head_full'), code: 'over_limit', spans }
   }
 
   #setTimes(times: Int32Array): void {
