@@ -17,6 +17,8 @@ import { VitalsWriter } from './vitals.js'
 const LAG_RESOLUTION_MS = 50
 /** Beats until the lag histogram starts anew: its p99 speaks of the last few seconds, not of the whole life. */
 const LAG_WINDOW_BEATS = 40
+/** Reading the heap's and the loop's figures is most of what an idle thread does: once a second is enough for a gauge. */
+const GAUGES_BEATS = 4
 const NS_PER_MS = 1e6
 
 assert(parentPort !== null, 'bus/worker.js runs on a worker thread only')
@@ -117,7 +119,7 @@ async function beat(): Promise<void> {
   lag.enable()
   for (let beats = 1; !ended.signal.aborted; beats++) {
     vitals.progress()
-    publish(lag)
+    if (beats % GAUGES_BEATS === 1) publish(lag)
     if (beats % LAG_WINDOW_BEATS === 0) lag.reset()
     await clock.sleep(birth.heartbeat_interval_ms, ended.signal)
   }
