@@ -13,6 +13,7 @@ import { createTopic } from './bus/topic.js'
 import { DISTRIBUTOR_GROUP, INGRESS_TOPIC } from './actors/distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from './actors/livestore/contract.js'
 import { MetricsPage } from './lib/metrics.js'
+import { Pressure } from './memory/pressure.js'
 import { Catalog } from './storage/catalog.js'
 import { HeadArena } from './storage/head/arena.js'
 
@@ -22,6 +23,9 @@ const CATALOG_ENTRIES = 8192
 const ARENA_READERS = 64
 /** Requests waiting for their ack at once. */
 const ACK_SLOTS = 16_384
+
+/** What the main thread counts of the process as a whole. */
+export const PROCESS_METRICS = 'metrics-process'
 
 /** All memory that outlives its users, by name; the supervisor holds it. */
 export type SharedMemory = Record<string, SharedArrayBuffer>
@@ -33,9 +37,8 @@ export interface ActorSpec {
   readonly asks: readonly string[]
   /** Names (or prefixes ending in '-') of the shared memory it is given. */
   readonly shared: readonly string[]
-  /** Heap of the worker, MiB. */
-  readonly old_mib: number
-  readonly young_mib: number
+  /** Which share of the memory plan its heap has: actors on the way of queries have theirs on top. */
+  readonly heap: 'write' | 'read'
 }
 
 /** Top to bottom: the way of a span in, then the way of an answer out. */
@@ -45,18 +48,16 @@ export const ACTORS: readonly ActorSpec[] = [
     component: 'receiver',
     module: './actors/receiver/actor.js',
     asks: [],
-    shared: ['ingress-', 'traces-', 'acks'],
-    old_mib: 256,
-    young_mib: 4,
+    shared: ['ingress-', 'traces-', 'acks', 'pressure'],
+    heap: 'write',
   },
   // Owns Tempo's HTTP port: routes, JSON, /metrics, /ready.
   {
     component: 'http',
     module: './http/actor.js',
-    asks: ['frontend', 'livestore', 'supervisor'],
+    asks: ['frontend', 'livestore', 'receiver', 'supervisor'],
     shared: ['metrics-', 'ingress-', 'traces-', 'arena'],
-    old_mib: 128,
-    young_mib: 4,
+    heap: 'read',
   },
   // Splits a query into jobs, merges, stops at the limit, retries.
   {
@@ -64,35 +65,32 @@ export const ACTORS: readonly ActorSpec[] = [
     module: './actors/frontend/actor.js',
     asks: ['querier', 'backend-worker'],
     shared: ['catalog-'],
-    old_mib: 256,
-    young_mib: 4,
+    heap: 'read',
   },
   // Runs one job over live heads, local blocks and backend blocks.
   {
     component: 'querier',
     module: './actors/querier/actor.js',
     asks: [],
-    shared: ['catalog-', 'arena'],
-    old_mib: 512,
-    young_mib: 4,
+    shared: ['catalog-', 'arena', 'pressure'],
+    heap: 'read',
   },
   // Validates, limits, regroups by trace.
   {
     component: 'distributor',
     module: './actors/distributor/actor.js',
-    asks: [],
+    // Dead letters, and how its predecessor died.
+    asks: ['livestore', 'supervisor'],
     shared: ['ingress-', 'traces-', 'acks'],
-    old_mib: 128,
-    young_mib: 4,
+    heap: 'write',
   },
   // WAL, live heads, blocks, and the flush queue.
   {
     component: 'livestore',
     module: './actors/livestore/actor.js',
-    asks: ['backend-worker'],
+    asks: ['backend-worker', 'supervisor'],
     shared: ['traces-', 'catalog-', 'arena', 'acks'],
-    old_mib: 256,
-    young_mib: 4,
+    heap: 'write',
   },
   // Knows what the backend has.
   {
@@ -100,8 +98,7 @@ export const ACTORS: readonly ActorSpec[] = [
     module: './actors/backend-worker/actor.js',
     asks: [],
     shared: [],
-    old_mib: 256,
-    young_mib: 4,
+    heap: 'read',
   },
 ]
 
@@ -131,12 +128,15 @@ export function createSharedMemory(config: Config, baseOffsets: readonly number[
     memory[`catalog-${partition}`] = Catalog.create(partition, CATALOG_ENTRIES)
   }
   for (const { component } of ACTORS) memory[`metrics-${component}`] = MetricsPage.create()
+  memory[PROCESS_METRICS] = MetricsPage.create({ slots: 256, text_bytes: 16 * 1024 })
+  memory.pressure = Pressure.create()
   return memory
 }
 
 /** The children of the supervisor, one replica of each actor. */
 export function children(config: Config, memory: SharedMemory): ChildSpec[] {
   const { supervisor } = config.actors
+  const { heaps } = config.memory
   return ACTORS.map((spec) => ({
     component: spec.component,
     index: 0,
@@ -144,7 +144,10 @@ export function children(config: Config, memory: SharedMemory): ChildSpec[] {
     config,
     asks: spec.asks,
     shared: pick(memory, [...spec.shared, `metrics-${spec.component}`]),
-    heap: { maxOldGenerationSizeMb: spec.old_mib, maxYoungGenerationSizeMb: spec.young_mib },
+    heap: {
+      maxOldGenerationSizeMb: heaps[spec.heap].old_mib,
+      maxYoungGenerationSizeMb: heaps[spec.heap].young_mib,
+    },
     restart: {
       intensity: supervisor.intensity,
       period_ms: supervisor.period_ms,

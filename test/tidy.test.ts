@@ -58,14 +58,15 @@ function areaOf(path: string): string {
 const MAY_IMPORT: Record<string, readonly string[]> = {
   lib: [],
   bus: ['lib'],
-  config: ['lib'],
+  config: ['lib', 'memory'],
+  memory: ['lib'],
   otlp: ['lib'],
   traceql: ['lib', 'otlp'],
   storage: ['lib', 'otlp', 'traceql', 'config'],
   http: ['lib', 'bus', 'otlp', 'config'],
   load: ['lib'],
 }
-const ACTOR_MAY_IMPORT = ['lib', 'bus', 'otlp', 'traceql', 'storage', 'config']
+const ACTOR_MAY_IMPORT = ['lib', 'bus', 'otlp', 'traceql', 'storage', 'config', 'memory']
 /** Files that others may import beside the contracts: where a thing is, and a language without actors. */
 const ALSO_OPEN: Record<string, readonly string[]> = {
   'src/actors/livestore/paths.ts': ['actors/querier'],

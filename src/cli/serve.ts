@@ -9,11 +9,14 @@ import { Supervisor } from '../bus/supervisor.js'
 import { buildInfo } from '../lib/build-info.js'
 import { tuneEngine } from '../lib/engine.js'
 import { createLog, errorText, type Log, type LogFormat } from '../lib/log.js'
+import { Metrics } from '../lib/metrics.js'
 import { systemClock } from '../lib/time.js'
+import { Pressure } from '../memory/pressure.js'
+import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
 import { openBackend } from '../storage/backend/open.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
-import { children, createSharedMemory, type SharedMemory } from '../topology.js'
+import { children, createSharedMemory, PROCESS_METRICS, type SharedMemory } from '../topology.js'
 import { claimFolder } from './folder-lock.js'
 import { checkPartitions, checkPorts, withWalFolder } from './preflight.js'
 
@@ -111,10 +114,19 @@ async function supervise(
       onExit: (code) => exit(code),
     },
   })
+  const watch = new MemoryWatch({
+    plan: config.memory,
+    pressure: new Pressure(memory.pressure!),
+    metrics: new Metrics(memory[PROCESS_METRICS]),
+    clock: systemClock,
+    log,
+  })
+  void watch.run()
   const stop = onSignals(supervisor, log)
   const isUp = await supervisor.start()
   if (isUp) log.info('ready', { after_ms: Math.round(systemClock.monotonic() - started) })
   const code = await over
+  watch.stop()
   stop()
   return code
 }

@@ -5,7 +5,7 @@ import type { Config } from './types.js'
 
 /** One line a fact; the first word of a line is its subject. */
 export function describeConfig(config: Config): string[] {
-  return [...listeners(config), ...data(config), memory(config)]
+  return [...listeners(config), ...data(config), ...memory(config)]
 }
 
 /** Where the configuration came from. */
@@ -46,11 +46,18 @@ function backend({ backend, local_path, s3 }: Config['storage']): string {
   return `the bucket ${s3.bucket} at ${s3.endpoint === '' ? 'AWS S3' : s3.endpoint}${prefix}`
 }
 
-function memory({ actors }: Config): string {
-  const { partitions, ring_bytes, ingress_bytes } = actors.bus
-  const traces = partitions * ring_bytes
-  const ingress = partitions * ingress_bytes
-  const total = formatBytes(traces + ingress + actors.head_bytes)
-  const rings = `rings of ${partitions} partitions: ${formatBytes(ingress)} (ingress), ${formatBytes(traces)} (traces)`
-  return `memory    shared ${total}: live heads ${formatBytes(actors.head_bytes)}; ${rings}`
+/** A table that adds up to the limit. */
+function memory({ memory }: Config): string[] {
+  const refused = `requests are refused above ${formatBytes(memory.refuseAbove_bytes)}`
+  const rows: [string, string][] = memory.parts.map(({ bytes, about }) => [mib(bytes), about])
+  const width = Math.max(...rows.map(([size]) => size.length))
+  return [
+    `memory    limit ${mib(memory.limit_bytes)} (${memory.origin}); ${refused}`,
+    ...rows.map(([size, about]) => `memory    ${size.padStart(width)}  ${about}`),
+  ]
+}
+
+/** In one unit, so that a reader can add. */
+function mib(bytes: number): string {
+  return `${Number((bytes / 2 ** 20).toFixed(1))} MiB`
 }

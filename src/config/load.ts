@@ -2,11 +2,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { availableMemory, type AvailableMemory } from '../memory/available.js'
+import type { MemoryPlan } from '../memory/plan.js'
 import { checkTree } from './check.js'
 import { expandEnv } from './env.js'
 import { ConfigError } from './error.js'
 import { readSettings } from './fields.js'
 import type { FlagSetting } from './flags.js'
+import { toMemory } from './memory.js'
 import { toLimits } from './overrides.js'
 import { cautions, contradictions, type Finding } from './rules.js'
 import {
@@ -27,6 +30,8 @@ export interface LoadOptions {
   env?: Readonly<Record<string, string | undefined>>
   /** Relative paths (files, data folders) start here. */
   cwd?: string
+  /** What there is for this process; default: what the machine and its control groups say. */
+  memory?: AvailableMemory
   /** Where the configurations of the package are. */
   packagedFolder?: string
 }
@@ -70,7 +75,9 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     tree = mergeTrees(tree, flagTree(path, value, flag))
   }
   const { settings, ...checked } = readTree(tree)
-  const config = toConfig(settings, cwd)
+  const memory = toMemory(settings, options.memory ?? availableMemory())
+  if ('text' in memory) throw new ConfigError([sentence(tree, memory)])
+  const config = toConfig(settings, memory, cwd)
   const refused = contradictions(config)
   if (refused.length > 0) throw new ConfigError(refused.map((one) => sentence(tree, one)))
   const found = cautions(config).map((one) => sentence(tree, one))
@@ -130,7 +137,7 @@ function receiversWithoutOtlp(tree: MapTree, settings: Settings): string | undef
 }
 
 /** From Tempo's nesting and spelling to ours: flat sections, units in the names, absolute paths. */
-function toConfig(settings: Settings, cwd: string): Config {
+function toConfig(settings: Settings, memory: MemoryPlan, cwd: string): Config {
   const { trace } = settings.storage
   return {
     target: settings.target,
@@ -151,7 +158,8 @@ function toConfig(settings: Settings, cwd: string): Config {
       block_version: trace.block.version,
     },
     overrides: toOverrides(settings, cwd),
-    actors: toActors(settings),
+    memory,
+    actors: toActors(settings, memory),
   }
 }
 
@@ -207,13 +215,17 @@ function toOverrides({ overrides }: Settings, cwd: string): Config['overrides'] 
   }
 }
 
-function toActors({ actors }: Settings): Config['actors'] {
+function toActors({ actors }: Settings, memory: MemoryPlan): Config['actors'] {
   const { supervisor } = actors
   return {
     chaos: actors.chaos,
     wal_sync: actors.wal_sync,
-    bus: actors.bus,
-    head_bytes: actors.head_bytes,
+    bus: {
+      partitions: actors.bus.partitions,
+      ring_bytes: memory.ring_bytes,
+      ingress_bytes: memory.ingress_bytes,
+    },
+    head_bytes: memory.head_bytes,
     max_head_idle_ms: actors.max_head_idle,
     supervisor: {
       intensity: supervisor.intensity,

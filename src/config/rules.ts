@@ -48,7 +48,8 @@ export function cautions(config: Config): Finding[] {
       text: 'is shorter than storage.trace.blocklist_poll: local blocks may be kept longer than it says',
     })
   }
-  if (live_store.max_block_bytes * actors.bus.partitions > actors.head_bytes) {
+  const areHeadsSmall = live_store.max_block_bytes * actors.bus.partitions > actors.head_bytes
+  if (config.memory.areHeadsSet && areHeadsSmall) {
     found.push({
       path: 'live_store.max_block_bytes',
       text: 'times actors.bus.partitions is more than actors.head_bytes: heads are cut before they are that large',

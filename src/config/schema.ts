@@ -19,7 +19,7 @@ export const DEFAULT_RECV_MIB = 16
 
 const MAX_COUNT = 1_000_000_000
 /** The ring's layout masks positions. */
-const RING_LIMITS = { min: '1MiB', max: '256MiB', isPowerOfTwo: true }
+const RING_LIMITS = { min: '1MiB', max: '256MiB', isPowerOfTwo: true, hasAuto: true }
 const NOT_YET = 'is a part of Tempo that tempo-actors does not run alone: use target: all'
 
 const target = choice('all', ['all'], 'Which actors run in this process.', {
@@ -167,6 +167,14 @@ const overrides = section({
   per_tenant_override_period: duration('10s', 'How often that file is read.', { min: '100ms' }),
 })
 
+const memory = section({
+  limit: bytes(
+    'auto',
+    'Resident memory of the whole process; what else is auto is derived from it. auto = 90 % of the container or a quarter of the machine, at most 512MiB.',
+    { min: '128MiB', hasAuto: true },
+  ),
+})
+
 const actors = section({
   chaos: flag(
     false,
@@ -179,12 +187,13 @@ const actors = section({
   ),
   bus: section({
     partitions: int(2, 1, 64, 'Partitions of the topic traces; each has one livestore owner.'),
-    ring_bytes: bytes('4MiB', 'Shared memory of one traces partition.', RING_LIMITS),
-    ingress_bytes: bytes('4MiB', 'Shared memory of one ingress partition.', RING_LIMITS),
+    ring_bytes: bytes('auto', 'Shared memory of one traces partition.', RING_LIMITS),
+    ingress_bytes: bytes('auto', 'Shared memory of one ingress partition.', RING_LIMITS),
   }),
-  head_bytes: bytes('64MiB', 'Shared memory of all live heads together.', {
+  head_bytes: bytes('auto', 'Shared memory of all live heads together.', {
     min: '16MiB',
-    max: '16GiB',
+    max: '2047MiB',
+    hasAuto: true,
   }),
   max_head_idle: duration('10s', 'A head that got no span for this long is cut.', { min: '100ms' }),
   supervisor: section({
@@ -217,6 +226,7 @@ export const schema = section({
   query_frontend,
   storage,
   overrides,
+  memory,
   actors,
 })
 

@@ -1,5 +1,6 @@
 /** Owns the shape of the configuration after defaults: what the actors are given, frozen. Units are in the names. */
 import type { LogFormat, LogLevel } from '../lib/log.js'
+import type { MemoryPlan } from '../memory/plan.js'
 import type { TenantLimits } from './overrides.js'
 
 export interface Config {
@@ -62,6 +63,8 @@ export interface Config {
     readonly per_tenant_override_config: string
     readonly per_tenant_override_period_ms: number
   }
+  /** `memory.limit`, divided. */
+  memory: MemoryPlan
   /** Our own keys. */
   actors: {
     chaos: boolean

@@ -167,5 +167,7 @@ export interface ColumnSource {
   locate(traceId: Uint8Array): Promise<{ group: number; row: number } | undefined>
   /** Bytes read from the backend or decoded so far, for `inspectedBytes`. */
   inspected_bytes(): number
+  /** Memory that an open source keeps from one question to the next, about; absent = next to nothing. */
+  retained_bytes?(): number
   close(): Promise<void>
 }

@@ -68,7 +68,11 @@ export default class Livestore implements Actor {
   async start(): Promise<void> {
     const { config, clock, log } = this.#ctx
     this.#backend = await openBackend(config.storage, { clock, log })
-    this.#builder = new BlockBuilder(config.live_store.complete_block_concurrency)
+    this.#builder = new BlockBuilder({
+      concurrency: config.live_store.complete_block_concurrency,
+      heap: config.memory.heaps.builder,
+      groupSpans: config.memory.groupSpans,
+    })
     this.#flush = new LocalFlush({
       backend: this.#backend,
       clock,

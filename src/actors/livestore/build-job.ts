@@ -5,7 +5,6 @@ import { encodingOf } from '../../storage/block/registry.js'
 import { HeadArena } from '../../storage/head/arena.js'
 import { openHead } from '../../storage/head/source.js'
 
-/** Spans whose columns are gathered at once: what a build holds in memory grows with it. */
 const GROUP_SPANS = 16_384
 
 export interface BuildRequest {
@@ -18,6 +17,8 @@ export interface BuildRequest {
   readonly folder: string
   /** True: files and folders are synced to disk before the build counts as done. */
   readonly fsync: boolean
+  /** Spans whose columns are gathered at once: what a build holds in memory grows with it. */
+  readonly groupSpans?: number // default 16384
 }
 
 export interface BuildResult {
@@ -30,7 +31,7 @@ export interface BuildResult {
 export default async function build(request: BuildRequest): Promise<BuildResult> {
   const source = openHead(new HeadArena(request.arena), request.headChunk, {
     order: 'traceId',
-    groupSpans: GROUP_SPANS,
+    groupSpans: request.groupSpans ?? GROUP_SPANS,
   })
   const blocks = new LocalBlocks(request.folder, { fsync: request.fsync })
   const draft = await blocks.begin(request.tenant, request.blockId)

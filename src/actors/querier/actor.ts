@@ -14,12 +14,18 @@ import { mergeMetrics, metricsSource, planMetrics } from '../../traceql/metrics.
 import { planSearch } from '../../traceql/plan.js'
 import { mergeSearch, searchSource } from '../../traceql/search.js'
 import { mergeTagNames, mergeTagValues, tagNamesOf, tagValuesOf } from '../../traceql/tags.js'
+import { Pressure } from '../../memory/pressure.js'
 import { localBlocksPath } from '../livestore/paths.js'
 import type { Job, JobReply, JobStats, QuerierAsks, SourceRef } from './contract.js'
+import { JobSlots } from './job-slots.js'
 import { Sources } from './sources.js'
 
 /** One reader slot of the arena a replica. */
 const READER_SLOT_FIRST = 0
+
+interface OpenOptions {
+  readonly openHead?: (chunk: number, blockId: string) => ColumnSource | undefined
+}
 
 export default class Querier implements Actor {
   readonly asks: QuerierAsks = {
@@ -32,6 +38,7 @@ export default class Querier implements Actor {
   readonly #ctx: Context<Config>
   #sources!: Sources
   #heads!: HeadReaders
+  #slots!: JobSlots
   readonly #backends: Backend[] = []
 
   constructor(ctx: Context<Config>) {
@@ -52,7 +59,19 @@ export default class Querier implements Actor {
       { length: partitions },
       (_, p) => new Catalog(shared[`catalog-${p}`]!),
     )
-    this.#sources = new Sources({ catalogs, heads: this.#heads, local, backend, log })
+    this.#sources = new Sources({
+      catalogs,
+      heads: this.#heads,
+      local,
+      backend,
+      log,
+      max_bytes: config.memory.openBlocks_bytes,
+    })
+    const pressure = new Pressure(shared.pressure!)
+    this.#slots = new JobSlots({
+      max: Math.min(config.querier.max_concurrent_queries, config.memory.queryJobs),
+      isMemoryHigh: () => pressure.isHigh,
+    })
   }
 
   async stop(): Promise<void> {
@@ -133,11 +152,21 @@ export default class Querier implements Actor {
     )
   }
 
-  /** Runs `work` over each source of the job in turn. What fails is named, not thrown: the others' answers count. */
-  async #run<Q, P, R>(
+  #run<Q, P, R>(
     job: Job<Q>,
     call: Call,
-    options: { openHead?: (chunk: number, blockId: string) => ColumnSource | undefined },
+    options: OpenOptions,
+    work: (source: ColumnSource) => Promise<P>,
+    merge: (parts: P[]) => R,
+  ): Promise<JobReply<R>> {
+    return this.#slots.run(call.signal, () => this.#each(job, call, options, work, merge))
+  }
+
+  /** Runs `work` over each source of the job in turn. What fails is named, not thrown: the others' answers count. */
+  async #each<Q, P, R>(
+    job: Job<Q>,
+    call: Call,
+    options: OpenOptions,
     work: (source: ColumnSource) => Promise<P>,
     merge: (parts: P[]) => R,
   ): Promise<JobReply<R>> {
@@ -166,7 +195,7 @@ export default class Querier implements Actor {
   /** A block that moved while it was read (its local copy is gone) is opened once more, where it is now. */
   async #over<P>(
     ref: SourceRef,
-    options: { openHead?: (chunk: number, blockId: string) => ColumnSource | undefined },
+    options: OpenOptions,
     stats: JobStats,
     work: (source: ColumnSource) => Promise<P>,
   ): Promise<{ some: true; value: P } | { some: false }> {

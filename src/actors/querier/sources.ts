@@ -24,7 +24,13 @@ export interface Lease {
   readonly source: ColumnSource
   release(): Promise<void>
 }
-const KEPT = () => Promise.resolve()
+
+interface OpenBlock {
+  readonly source: Promise<ColumnSource>
+  /** Once it is open. */
+  retained_bytes: () => number
+}
+const NOTHING = () => 0
 
 export interface SourcesOptions {
   readonly catalogs: readonly Catalog[]
@@ -33,15 +39,26 @@ export interface SourcesOptions {
   readonly local: readonly Backend[]
   readonly backend: Backend
   readonly log: Log
+  /** What open blocks may keep; the least recently used is closed past it. */
+  readonly max_bytes?: number // default 64 MiB
 }
 
 export class Sources {
   readonly #options: SourcesOptions
   /** Least recently used first. */
-  readonly #blocks = new Map<string, Promise<ColumnSource>>()
+  readonly #blocks = new Map<string, OpenBlock>()
+  readonly #max_bytes: number
 
   constructor(options: SourcesOptions) {
     this.#options = options
+    this.#max_bytes = options.max_bytes ?? 64 * 1024 * 1024
+  }
+
+  /** What the open blocks keep, about. */
+  get retained_bytes(): number {
+    let bytes = 0
+    for (const block of this.#blocks.values()) bytes += block.retained_bytes()
+    return bytes
   }
 
   /** The source of a block; undefined when it holds nothing any more (an empty head that was dropped). Throws when it cannot be read. */
@@ -58,14 +75,14 @@ export class Sources {
     if (open) {
       this.#blocks.delete(ref.blockId)
       this.#blocks.set(ref.blockId, open)
-      return { source: await open, release: KEPT }
+      return { source: await open.source, release: this.#trim }
     }
     // A head that was gone a moment ago has become a local block; look at the entry as it is now.
     const now = this.#entryOf(ref.blockId)
     const source = this.#openBlock(ref, now ?? entry)
     this.#keep(ref.blockId, source)
     try {
-      return { source: await source, release: KEPT }
+      return { source: await source, release: this.#trim }
     } catch (error) {
       // Listed by nobody and stored nowhere: a head that was dropped because it never held a span.
       if (error instanceof ObjectNotFound && !now && !ref.meta) return undefined
@@ -77,7 +94,7 @@ export class Sources {
   forget(blockId: string): void {
     const open = this.#blocks.get(blockId)
     this.#blocks.delete(blockId)
-    void open?.then((source) => source.close()).catch(() => undefined)
+    void open?.source.then((source) => source.close()).catch(() => undefined)
   }
 
   async close(): Promise<void> {
@@ -111,11 +128,26 @@ export class Sources {
   }
 
   #keep(blockId: string, source: Promise<ColumnSource>): void {
-    this.#blocks.set(blockId, source)
-    source.catch(() => this.#blocks.delete(blockId))
+    const block: OpenBlock = { source, retained_bytes: NOTHING }
+    this.#blocks.set(blockId, block)
+    source.then(
+      (opened) => (block.retained_bytes = () => opened.retained_bytes?.() ?? 0),
+      () => this.#blocks.delete(blockId),
+    )
     if (this.#blocks.size <= OPEN_BLOCKS_MAX) return
     const [oldest] = this.#blocks.keys()
     if (oldest !== undefined) this.forget(oldest)
+  }
+
+  /** After each use, in which a block may have grown. A block that others still read only loses what it remembers. */
+  readonly #trim = (): Promise<void> => {
+    let bytes = this.retained_bytes
+    for (const [blockId, block] of this.#blocks) {
+      if (bytes <= this.#max_bytes) break
+      bytes -= block.retained_bytes()
+      this.forget(blockId)
+    }
+    return Promise.resolve()
   }
 }
 

@@ -7,8 +7,10 @@ import type { Actor, Context } from '../../bus/actor.js'
 import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
+import { Pressure } from '../../memory/pressure.js'
 import { INGRESS_TOPIC } from '../distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from '../livestore/contract.js'
+import { Budget } from './budget.js'
 import type { Door } from './contract.js'
 import { MeteredIngest } from './metered-ingest.js'
 import { Pending } from './pending.js'
@@ -17,6 +19,8 @@ import { tenantResolver } from '../../lib/tenant.js'
 
 /** Of the drain time, the share that open requests get to be answered. */
 const DRAIN_SHARE = 0.6
+/** Requests in flight over all doors: each takes a slot of the ack table, and some objects. */
+const REQUESTS_MAX = 4096
 
 export default class Receiver implements Actor {
   readonly #ctx: Context<Config>
@@ -54,6 +58,7 @@ export default class Receiver implements Actor {
     const metrics = new Metrics(shared[`metrics-${this.#ctx.component}`])
     const { otlp } = config.distributor.receivers
     const common = {
+      budget: this.#budget(metrics),
       tenantOf: tenantResolver(config.multitenancy_enabled),
       max_message_bytes: config.distributor.max_recv_msg_size_bytes,
       retryAfter_ms: config.distributor.retry_after_on_resource_exhausted_ms,
@@ -72,6 +77,23 @@ export default class Receiver implements Actor {
       const port = await door.listen()
       log.debug('door open', { port })
     }
+  }
+
+  /** One bound over all doors, which the memory plan sets. */
+  #budget(metrics: Metrics): Budget {
+    const { config, shared } = this.#ctx
+    const pressure = new Pressure(shared.pressure!)
+    const turnedAway = metrics.counter(
+      'tempo_actors_receiver_turned_away_total',
+      'Requests refused before they were read, by what there was too much of.',
+      ['reason'],
+    )
+    return new Budget({
+      max_bytes: config.memory.inflight_bytes,
+      max_requests: REQUESTS_MAX,
+      isMemoryHigh: () => pressure.isHigh,
+      onRefused: (why) => turnedAway.labels(why).inc(),
+    })
   }
 
   async stop(): Promise<void> {

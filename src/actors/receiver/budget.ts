@@ -1,13 +1,41 @@
-/** Owns the bound on what a door holds in memory: the bytes and the number of requests between socket and verdict. */
+/**
+ * Owns the bound on what the doors hold in memory: the bytes and the number of requests between socket and answer. One
+ * object serves all doors of a receiver; near the process's memory limit it lets nothing more in.
+ */
+
+export interface BudgetOptions {
+  /** Bodies together; at least one message. */
+  readonly max_bytes: number
+  readonly max_requests: number
+  /** True while the process is near its memory limit. */
+  readonly isMemoryHigh?: () => boolean
+  /** Told of each request that is turned away, for the metrics. */
+  readonly onRefused?: (why: Fullness) => void
+}
+
+/** A budget of a door's own. */
+export function budgetOf(bounds: {
+  readonly max_inflight_bytes: number
+  readonly max_inflight_requests: number
+}): Budget {
+  const { max_inflight_bytes: max_bytes, max_inflight_requests: max_requests } = bounds
+  return new Budget({ max_bytes, max_requests })
+}
+
+/** What there is too much of. */
+export type Fullness = 'bytes' | 'requests' | 'memory'
+
+/** New requests come in up to this share; the rest is for those that are in already and grow. */
+const ADMIT_SHARE = 0.5
 
 export class Budget {
+  readonly #options: BudgetOptions
   #bytes = 0
   #requests = 0
 
-  constructor(
-    private readonly max_bytes: number,
-    private readonly max_requests: number,
-  ) {}
+  constructor(options: BudgetOptions) {
+    this.#options = options
+  }
 
   get bytes(): number {
     return this.#bytes
@@ -17,13 +45,27 @@ export class Budget {
     return this.#requests
   }
 
-  /** Whether another request may come in. */
+  /** Whether another request may not come in. */
   get isFull(): boolean {
-    return this.#bytes >= this.max_bytes || this.#requests >= this.max_requests
+    return this.#fullness() !== undefined
+  }
+
+  /** Whether what has come in is more than there is room for: what grows must be refused, it grew after it came in. */
+  get isOver(): boolean {
+    return this.#bytes > this.#options.max_bytes
+  }
+
+  /** Why a request is refused; counts it. */
+  refuse(): string {
+    const why = this.#fullness() ?? 'bytes'
+    this.#options.onRefused?.(why)
+    if (why === 'memory') return 'the store is near its memory limit'
+    return `the receiver is full: ${this.description}`
   }
 
   get description(): string {
-    return `${this.#requests} requests (of ${this.max_requests}) with ${this.#bytes} bytes (of ${this.max_bytes}) are in flight`
+    const { max_bytes, max_requests } = this.#options
+    return `${this.#requests} requests (of ${max_requests}) with ${this.#bytes} bytes (of ${max_bytes}) are in flight`
   }
 
   enter(bytes: number): void {
@@ -39,5 +81,12 @@ export class Budget {
   leave(bytes: number): void {
     this.#requests--
     this.#bytes -= bytes
+  }
+
+  #fullness(): Fullness | undefined {
+    const { max_bytes, max_requests, isMemoryHigh } = this.#options
+    if (isMemoryHigh?.()) return 'memory'
+    if (this.#requests >= max_requests) return 'requests'
+    return this.#bytes >= max_bytes * ADMIT_SHARE ? 'bytes' : undefined
   }
 }

@@ -26,7 +26,7 @@ import {
   encodeRpcStatus,
   type RpcCode,
 } from '../../otlp/export-reply.js'
-import { Budget } from './budget.js'
+import { budgetOf, type Budget } from './budget.js'
 import { Connections } from './connections.js'
 import type { Door, DoorLoad, Ingest } from './contract.js'
 import { listenOn } from './listen.js'
@@ -51,6 +51,8 @@ export interface GrpcDoorOptions {
   /** At or over these, new calls are refused before their message is read. */
   readonly max_inflight_requests?: number // default 4096
   readonly max_inflight_bytes?: number // default 128 MiB
+  /** Shared with other doors; default one of its own with the two bounds above. */
+  readonly budget?: Budget
   readonly log?: Log
   readonly clock?: Clock
 }
@@ -88,7 +90,7 @@ export class GrpcDoor implements Door {
   constructor(options: GrpcDoorOptions) {
     this.#options = withDefaults(options)
     const { max_message_bytes, max_streams, max_connections } = this.#options
-    this.#budget = new Budget(this.#options.max_inflight_bytes, this.#options.max_inflight_requests)
+    this.#budget = this.#options.budget
     this.#server = new Server({
       'grpc.max_receive_message_length': max_message_bytes,
       'grpc.max_concurrent_streams': max_streams,
@@ -150,7 +152,7 @@ export class GrpcDoor implements Door {
   readonly #admit: ServerInterceptor = (method, call) => {
     this.#widen(call)
     if (method.path === EXPORT_PATH && this.#budget.isFull) {
-      const text = `the receiver is full: ${this.#budget.description}`
+      const text = this.#budget.refuse()
       const failure = failureOf('unavailable', text, this.#options.retryAfter_ms)
       call.sendStatus(statusOf(failure))
     }
@@ -206,14 +208,15 @@ export class GrpcDoor implements Door {
 }
 
 function withDefaults(options: GrpcDoorOptions): Required<GrpcDoorOptions> {
+  const bounds = { max_inflight_requests: 4096, max_inflight_bytes: 128 * 1024 * 1024, ...options }
   return {
+    ...bounds,
+    budget: budgetOf(bounds),
     key: 'distributor.receivers.otlp.protocols.grpc.endpoint',
     max_message_bytes: 16 * 1024 * 1024,
     retryAfter_ms: 5000,
     max_connections: 1024,
     max_streams: 128,
-    max_inflight_requests: 4096,
-    max_inflight_bytes: 128 * 1024 * 1024,
     log: silentLog,
     clock: systemClock,
     ...options,

@@ -13,7 +13,7 @@ import {
   rpcStatusJson,
 } from '../../otlp/export-reply.js'
 import { OtlpJsonError, requestFromJson } from '../../otlp/json.js'
-import { Budget } from './budget.js'
+import { budgetOf, type Budget } from './budget.js'
 import { Connections } from './connections.js'
 import type { Door, DoorLoad, Ingest, PushResult } from './contract.js'
 import { BodyError, contentEncoding, readBody, type ContentEncoding } from './http-body.js'
@@ -34,6 +34,8 @@ export interface HttpDoorOptions {
   readonly max_connections?: number // default 1024
   readonly max_inflight_requests?: number // default 4096
   readonly max_inflight_bytes?: number // default 128 MiB
+  /** Shared with other doors; default one of its own with the two bounds above. */
+  readonly budget?: Budget
   readonly headers_timeout_ms?: number // default 10000
   /** From the first byte of a request to its last. */
   readonly request_timeout_ms?: number // default 60000
@@ -66,7 +68,7 @@ export class HttpDoor implements Door {
   constructor(options: HttpDoorOptions) {
     this.#options = withDefaults(options)
     const { headers_timeout_ms, request_timeout_ms, keep_alive_timeout_ms } = this.#options
-    this.#budget = new Budget(this.#options.max_inflight_bytes, this.#options.max_inflight_requests)
+    this.#budget = this.#options.budget
     this.#server = createServer({
       headersTimeout: headers_timeout_ms,
       requestTimeout: request_timeout_ms,
@@ -133,7 +135,7 @@ export class HttpDoor implements Door {
     }
     const { retryAfter_ms, max_body_bytes } = this.#options
     if (this.#budget.isFull) {
-      const text = `the receiver is full: ${this.#budget.description}`
+      const text = this.#budget.refuse()
       refuse(failureOf('unavailable', text, retryAfter_ms))
       return
     }
@@ -224,14 +226,15 @@ export class HttpDoor implements Door {
 }
 
 function withDefaults(options: HttpDoorOptions): Required<HttpDoorOptions> {
+  const bounds = { max_inflight_requests: 4096, max_inflight_bytes: 128 * 1024 * 1024, ...options }
   return {
+    ...bounds,
+    budget: budgetOf(bounds),
     key: 'distributor.receivers.otlp.protocols.http.endpoint',
     path: '/v1/traces',
     max_body_bytes: 16 * 1024 * 1024,
     retryAfter_ms: 5000,
     max_connections: 1024,
-    max_inflight_requests: 4096,
-    max_inflight_bytes: 128 * 1024 * 1024,
     headers_timeout_ms: 10_000,
     request_timeout_ms: 60_000,
     keep_alive_timeout_ms: 75_000,

@@ -10,6 +10,7 @@ import { MAX_DICTIONARY_BYTES, MAX_DICTIONARY_STRINGS } from './blockpack-format
 
 /** JavaScript strings remembered by a dictionary; past it they are made anew. */
 const MAX_CACHED_TEXTS = 65_536
+const KEPT_TEXT_BYTES = 96
 
 export class DictionaryWriter {
   readonly #table = new ByteTable()
@@ -73,6 +74,10 @@ export class BlockDictionary implements Dictionary {
   }
   get length_bytes(): number {
     return this.#table.length_bytes
+  }
+  /** About: tables grow by doubling, a text is an object beside its bytes. */
+  get retained_bytes(): number {
+    return 2 * this.length_bytes + 16 * this.size + KEPT_TEXT_BYTES * this.#texts.size
   }
   bytes(code: number): Uint8Array {
     return this.#table.bytes(code)

@@ -25,6 +25,9 @@ import { objectPath } from './meta.js'
 const TAIL_BYTES = 128 * 1024
 /** Directories kept parsed, so that a second question about a group does not read its directory again. */
 const KEPT_DIRECTORIES = 4
+/** What a parsed directory, and an entry of the index, take about. */
+const KEPT_DIRECTORY_BYTES = 64 * 1024
+const KEPT_PAGE_BYTES = 160
 /** Strings taken from pages after which new groups start a new dictionary, so that a long scan does not collect the block. */
 const MAX_INTERNED_BYTES = 16 * 2 ** 20
 
@@ -146,6 +149,13 @@ class BlockpackSource implements ColumnSource {
 
   inspected_bytes(): number {
     return this.#opened.ranges.read_bytes
+  }
+
+  retained_bytes(): number {
+    const { strings, groups } = this.#opened
+    const pages = groups.reduce((sum, group) => sum + group.pages.length, 0)
+    const directories = this.#directories.size * KEPT_DIRECTORY_BYTES
+    return strings.length + this.#dictionary.retained_bytes + pages * KEPT_PAGE_BYTES + directories
   }
 
   close(): Promise<void> {

@@ -1,0 +1,23 @@
+/** Owns the way from the settings to the memory plan. */
+import type { AvailableMemory } from '../memory/available.js'
+import { planMemory, type MemoryPlan, type MemoryProblem } from '../memory/plan.js'
+import { DEFAULT_RECV_MIB, type Settings } from './schema.js'
+
+const MIB = 1 << 20
+
+export function toMemory(
+  { memory, actors, distributor, live_store }: Settings,
+  available: AvailableMemory,
+): MemoryPlan | MemoryProblem {
+  const { grpc } = distributor.receivers.otlp.protocols
+  return planMemory({
+    limit_bytes: memory.limit,
+    available,
+    partitions: actors.bus.partitions,
+    builders: live_store.complete_block_concurrency,
+    maxMessage_bytes: (grpc?.max_recv_msg_size_mib ?? DEFAULT_RECV_MIB) * MIB,
+    ring_bytes: actors.bus.ring_bytes,
+    ingress_bytes: actors.bus.ingress_bytes,
+    head_bytes: actors.head_bytes,
+  })
+}

@@ -1,0 +1,301 @@
+/**
+ * Owns the memory budget: how one limit on the whole process is divided into rings, heads, caches, requests and heaps. A
+ * pure function; docs/memory.md says where its figures come from.
+ */
+import { assert } from '../lib/assert.js'
+import { formatBytes } from '../lib/units.js'
+import type { AvailableMemory } from './available.js'
+
+const MIB = 2 ** 20
+
+/** Where no limit is set: this much of a container, this much of a machine that others use too, and never more than enough. */
+const CONTAINER_SHARE = 0.9
+const MACHINE_SHARE = 0.25
+const DEFAULT_MOST_MIB = 512
+
+/** Resident when idle: Node and its code (47, mapped from files), eight threads and their heaps. */
+const AT_REST_MIB = 175
+/** The writer's private hash tables: 42 bytes a live span, whose columns take 128. */
+const INDEX_BYTES_PER_HEAD_BYTE = 42 / 128
+/** What a livestore keeps of heads that are cut, to know a late retry by. */
+const RECENT_BYTES_PER_HEAD_BYTE = 1 / 4
+/** Completion table, metrics pages; then the catalog of each partition. */
+const TABLES_MIB = 6
+const CATALOG_MIB = 2
+/** One block builder: zstd, its heap, and the columns of a row group, 2.2 KiB a span. */
+const BUILDER_MIB = 29
+const GROUP_BYTES_PER_SPAN = 2240
+/** Columns that one job of a query has in memory at once. */
+const JOB_MIB = 4
+/** Heaps grow, buffers wait for their collection, allocators keep pages: what this takes at the least. */
+const RESERVE_LEAST_MIB = 24
+/** Heap of a worker at rest with room to collect in; it may grow by the whole reserve. */
+const HEAP_AT_REST_MIB = 32
+
+const HEADS_LEAST_MIB = 16
+/** Of 2 GiB that an arena may have. */
+const HEADS_MOST_MIB = 1024
+const RING_LEAST = MIB
+const RING_MOST = 16 * MIB
+/** The longest record is a quarter of its ring, and a request is split into at most 32 (a little is lost in the splitting). */
+const RINGS_PER_MESSAGE = 1 / 4
+const INFLIGHT_MOST_MIB = 128
+const QUERIES_MOST_MIB = 1024
+
+/** New requests are refused above the first share of the limit, until the second is reached. */
+const REFUSE_ABOVE = 0.9
+const RESUME_BELOW = 0.86
+
+export interface MemoryRequest {
+  /** 0 = not set: a share of what is available. */
+  readonly limit_bytes: number
+  readonly available: AvailableMemory
+  readonly partitions: number
+  /** Blocks built at once. */
+  readonly builders: number
+  readonly maxMessage_bytes: number
+  /** Set by hand; 0 = derived. */
+  readonly ring_bytes: number
+  readonly ingress_bytes: number
+  readonly head_bytes: number
+}
+
+export interface HeapLimits {
+  readonly old_mib: number
+  readonly young_mib: number
+}
+
+export interface MemoryPart {
+  readonly name: string
+  readonly bytes: number
+  readonly about: string
+}
+
+export interface MemoryPlan {
+  readonly limit_bytes: number
+  /** Where the limit comes from, for people. */
+  readonly origin: string
+  /** Their sum is the limit. */
+  readonly parts: readonly MemoryPart[]
+  readonly refuseAbove_bytes: number
+  readonly resumeBelow_bytes: number
+  readonly ring_bytes: number
+  readonly ingress_bytes: number
+  readonly head_bytes: number
+  /** False when the size of the heads is derived. */
+  readonly areHeadsSet: boolean
+  /** Bodies of requests between socket and answer, both doors together. */
+  readonly inflight_bytes: number
+  /** What open blocks keep for the next query. */
+  readonly openBlocks_bytes: number
+  /** Jobs that a querier runs at once; further ones wait. */
+  readonly queryJobs: number
+  /** Spans whose columns a block builder holds at once. */
+  readonly groupSpans: number
+  readonly heaps: {
+    readonly write: HeapLimits
+    readonly read: HeapLimits
+    readonly builder: HeapLimits
+  }
+}
+
+export interface MemoryProblem {
+  /** The key that is to be changed. */
+  readonly path: string
+  readonly text: string
+}
+
+/** The sizes that fit the limit, or which key does not fit and by how much. */
+export function planMemory(request: MemoryRequest): MemoryPlan | MemoryProblem {
+  const { limit_bytes, origin } = limitOf(request)
+  const sizes = sizesFor(limit_bytes, request)
+  if (sizes.reserve_bytes >= RESERVE_LEAST_MIB * MIB) {
+    return planOf({ limit_bytes, origin, areHeadsSet: request.head_bytes > 0 }, sizes)
+  }
+  return misfit(limit_bytes, origin, request)
+}
+
+/** The least limit with which these settings fit. */
+export function leastLimit_bytes(request: MemoryRequest): number {
+  // The parts never shrink as the limit grows, so what is missing at one limit is missing from every smaller one too.
+  for (let mib = AT_REST_MIB; ;) {
+    const missing_bytes = RESERVE_LEAST_MIB * MIB - sizesFor(mib * MIB, request).reserve_bytes
+    if (missing_bytes <= 0) return mib * MIB
+    mib += Math.ceil(missing_bytes / MIB)
+  }
+}
+
+function limitOf(request: MemoryRequest): { limit_bytes: number; origin: string } {
+  const { available } = request
+  if (request.limit_bytes > 0) return { limit_bytes: request.limit_bytes, origin: 'memory.limit' }
+  const share = available.of === 'container' ? CONTAINER_SHARE : MACHINE_SHARE
+  const ofIt = `the ${available.of}'s ${formatBytes(available.bytes)}`
+  if (share * available.bytes >= DEFAULT_MOST_MIB * MIB) {
+    return { limit_bytes: DEFAULT_MOST_MIB * MIB, origin: `the default where ${ofIt} allow it` }
+  }
+  const least = leastLimit_bytes(request)
+  const wanted = floorTo(share * available.bytes, MIB)
+  // A small machine gives what is needed, if it has it at all.
+  if (wanted < least && least <= CONTAINER_SHARE * available.bytes) {
+    return { limit_bytes: least, origin: `the least that is needed, of ${ofIt}` }
+  }
+  return { limit_bytes: wanted, origin: `${share * 100} % of ${ofIt}` }
+}
+
+interface Sizes {
+  readonly ring_bytes: number
+  readonly ingress_bytes: number
+  readonly head_bytes: number
+  readonly inflight_bytes: number
+  readonly queries_bytes: number
+  readonly builder_bytes: number
+  readonly groupSpans: number
+  readonly parts: readonly MemoryPart[]
+  /** What is left; less than nothing when it does not fit. */
+  readonly reserve_bytes: number
+}
+
+function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
+  const { partitions, builders, maxMessage_bytes } = request
+  /** Above what an empty store needs; heads and queries grow with it. */
+  const spare_bytes = Math.max(0, limit_bytes - 256 * MIB)
+  const head_bytes =
+    request.head_bytes ||
+    within(floorTo(spare_bytes / 4, MIB), HEADS_LEAST_MIB * MIB, HEADS_MOST_MIB * MIB)
+  const ring = derivedRing_bytes(limit_bytes, partitions, maxMessage_bytes)
+  const ring_bytes = request.ring_bytes || Math.max(ring, request.ingress_bytes)
+  const ingress_bytes = request.ingress_bytes || Math.min(ring, ring_bytes)
+  const inflight_bytes = Math.max(
+    maxMessage_bytes,
+    within(floorTo(limit_bytes / 16, MIB), 4 * MIB, INFLIGHT_MOST_MIB * MIB),
+  )
+  const queries_bytes = within(floorTo(spare_bytes / 5, MIB), 4 * MIB, QUERIES_MOST_MIB * MIB)
+  const groupSpans = groupSpansFor(limit_bytes)
+  const builder_bytes = BUILDER_MIB * MIB + groupSpans * GROUP_BYTES_PER_SPAN
+  const parts: MemoryPart[] = [
+    part('rest', AT_REST_MIB * MIB, 'Node, its code, and every thread at rest'),
+    part('heads', head_bytes, 'live heads'),
+    part('indexes', ceilTo(head_bytes * INDEX_BYTES_PER_HEAD_BYTE, MIB), 'hash tables of the live heads'),
+    part('recent', ceilTo(head_bytes * RECENT_BYTES_PER_HEAD_BYTE, MIB), 'ids of spans whose heads were cut lately'),
+    part('rings', partitions * (ring_bytes + ingress_bytes), ringsText(partitions, ingress_bytes, ring_bytes)),
+    part('tables', (TABLES_MIB + CATALOG_MIB * partitions) * MIB, 'catalogs, acks, metrics'),
+    part('requests', inflight_bytes, 'requests in flight'),
+    part('builders', builders * ceilTo(builder_bytes, MIB), buildersText(builders, groupSpans)),
+    part('queries', queries_bytes, 'open blocks and jobs of queries'),
+  ] // prettier-ignore
+  const sum = parts.reduce((total, { bytes }) => total + bytes, 0)
+  const reserve_bytes = limit_bytes - sum
+  return {
+    ring_bytes,
+    ingress_bytes,
+    head_bytes,
+    inflight_bytes,
+    queries_bytes,
+    builder_bytes,
+    groupSpans,
+    parts: [...parts, part('reserve', reserve_bytes, 'heaps and buffers beyond rest')],
+    reserve_bytes,
+  }
+}
+
+/** A power of two: a small share of the limit, but large enough for the longest request. */
+function derivedRing_bytes(
+  limit_bytes: number,
+  partitions: number,
+  maxMessage_bytes: number,
+): number {
+  const share = 2 ** Math.floor(Math.log2(limit_bytes / (64 * partitions)))
+  const needed = 2 ** Math.ceil(Math.log2(maxMessage_bytes * RINGS_PER_MESSAGE))
+  return Math.max(within(share, RING_LEAST, RING_MOST), Math.min(needed, RING_MOST))
+}
+
+/** Larger groups compress better and are scanned faster; their columns are what a builder holds. */
+function groupSpansFor(limit_bytes: number): number {
+  if (limit_bytes >= 448 * MIB) return 16_384
+  return limit_bytes >= 352 * MIB ? 8192 : 4096
+}
+
+function planOf(
+  limit: Pick<MemoryPlan, 'limit_bytes' | 'origin' | 'areHeadsSet'>,
+  sizes: Sizes,
+): MemoryPlan {
+  const { limit_bytes } = limit
+  const { parts, reserve_bytes, queries_bytes, builder_bytes, groupSpans, ...rest } = sizes
+  const sum = parts.reduce((total, { bytes }) => total + bytes, 0)
+  assert(sum === limit_bytes, `memory parts make ${sum} bytes, the limit is ${limit_bytes}`)
+  const young_mib = 4
+  const write = HEAP_AT_REST_MIB + Math.floor(reserve_bytes / MIB)
+  const open_bytes = floorTo(queries_bytes / 3, MIB)
+  return {
+    ...limit,
+    parts,
+    refuseAbove_bytes: Math.floor(limit_bytes * REFUSE_ABOVE),
+    resumeBelow_bytes: Math.floor(limit_bytes * RESUME_BELOW),
+    ring_bytes: rest.ring_bytes,
+    ingress_bytes: rest.ingress_bytes,
+    head_bytes: rest.head_bytes,
+    inflight_bytes: rest.inflight_bytes,
+    openBlocks_bytes: open_bytes,
+    queryJobs: Math.max(1, Math.floor((queries_bytes - open_bytes) / (JOB_MIB * MIB))),
+    groupSpans,
+    heaps: {
+      write: { old_mib: write, young_mib },
+      read: { old_mib: write + Math.floor(queries_bytes / MIB), young_mib },
+      builder: { old_mib: Math.floor((builder_bytes + reserve_bytes) / MIB), young_mib },
+    },
+  }
+}
+
+/** Whether a size set by hand is at fault, or the limit itself. */
+function misfit(limit_bytes: number, origin: string, request: MemoryRequest): MemoryProblem {
+  const bare = { ...request, ring_bytes: 0, ingress_bytes: 0, head_bytes: 0 }
+  const needs = leastLimit_bytes(request)
+  const least = leastLimit_bytes(bare)
+  const by = formatBytes(needs - limit_bytes)
+  const limit = `${formatBytes(limit_bytes)} (${origin})`
+  if (least > limit_bytes) {
+    const mib = Math.round(request.maxMessage_bytes / MIB)
+    const what = `${request.partitions} partitions, ${request.builders} block builder(s) and requests of up to ${mib} MiB`
+    const text = `${limit} is too little by ${by}: ${what} need at least ${formatBytes(needs)}`
+    return { path: 'memory.limit', text }
+  }
+  const { path, bytes } = largestExcess(request, bare, limit_bytes)
+  const text = `${formatBytes(bytes)} does not fit memory.limit ${limit}: with it the process needs ${formatBytes(needs)}, ${by} more; make it smaller, leave it out, or set memory.limit: ${needs / MIB}MiB`
+  return { path, text }
+}
+
+function largestExcess(request: MemoryRequest, bare: MemoryRequest, limit_bytes: number) {
+  const derived = sizesFor(limit_bytes, bare)
+  const { partitions } = request
+  const keys = [
+    { path: 'actors.head_bytes', bytes: request.head_bytes, over: request.head_bytes - derived.head_bytes },
+    { path: 'actors.bus.ring_bytes', bytes: request.ring_bytes, over: partitions * (request.ring_bytes - derived.ring_bytes) },
+    { path: 'actors.bus.ingress_bytes', bytes: request.ingress_bytes, over: partitions * (request.ingress_bytes - derived.ingress_bytes) },
+  ] // prettier-ignore
+  return keys.reduce((most, key) => (key.over > most.over ? key : most))
+}
+
+function ringsText(partitions: number, ingress_bytes: number, ring_bytes: number): string {
+  const sizes = `${formatBytes(ingress_bytes)} (ingress), ${formatBytes(ring_bytes)} (traces)`
+  return `rings of ${partitions} partition${partitions === 1 ? '' : 's'}: ${sizes} each`
+}
+
+function buildersText(builders: number, groupSpans: number): string {
+  return `${builders} block builder${builders === 1 ? '' : 's'}, ${groupSpans} spans at a time`
+}
+
+function part(name: string, bytes: number, about: string): MemoryPart {
+  return { name, bytes, about }
+}
+
+function within(value: number, least: number, most: number): number {
+  return Math.min(most, Math.max(least, value))
+}
+
+function floorTo(value: number, unit: number): number {
+  return Math.floor(value / unit) * unit
+}
+
+function ceilTo(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit
+}

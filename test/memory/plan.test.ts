@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest'
+import {
+  leastLimit_bytes,
+  planMemory,
+  type MemoryPlan,
+  type MemoryProblem,
+  type MemoryRequest,
+} from '../../src/memory/plan.js'
+import { Random } from '../support/random.js'
+
+const MIB = 2 ** 20
+const GIB = 2 ** 30
+
+const REQUEST: MemoryRequest = {
+  limit_bytes: 0,
+  available: { bytes: 16 * GIB, of: 'machine' },
+  partitions: 2,
+  builders: 1,
+  maxMessage_bytes: 16 * MIB,
+  ring_bytes: 0,
+  ingress_bytes: 0,
+  head_bytes: 0,
+}
+
+function plan(change: Partial<MemoryRequest> = {}): MemoryPlan {
+  const made = planMemory({ ...REQUEST, ...change })
+  if ('text' in made) throw new Error(`${made.path} ${made.text}`)
+  return made
+}
+
+function problem(change: Partial<MemoryRequest>): MemoryProblem {
+  const made = planMemory({ ...REQUEST, ...change })
+  if ('parts' in made) throw new Error(`it fits: ${made.limit_bytes}`)
+  return made
+}
+
+const container = (mib: number) => ({ available: { bytes: mib * MIB, of: 'container' as const } })
+
+describe('the default', () => {
+  it('is 512 MiB where there is plenty, with the sizes that were measured', () => {
+    const { limit_bytes, head_bytes, ring_bytes, ingress_bytes, groupSpans, origin } = plan()
+    expect(limit_bytes).toBe(512 * MIB)
+    expect([head_bytes, ring_bytes, ingress_bytes]).toEqual([64 * MIB, 4 * MIB, 4 * MIB])
+    expect(groupSpans).toBe(16_384)
+    expect(origin).toBe("the default where the machine's 16 GiB allow it")
+  })
+
+  it('is most of a container, with smaller heads and groups', () => {
+    const { limit_bytes, head_bytes, groupSpans, origin } = plan(container(400))
+    expect(limit_bytes).toBe(360 * MIB)
+    expect(head_bytes).toBeLessThan(64 * MIB)
+    expect(groupSpans).toBeLessThan(16_384)
+    expect(origin).toBe("90 % of the container's 400 MiB")
+  })
+
+  it('is what is needed on a machine whose quarter is less', () => {
+    const made = plan({ available: { bytes: GIB, of: 'machine' } })
+    expect(made.limit_bytes).toBe(leastLimit_bytes(REQUEST))
+    expect(made.origin).toBe("the least that is needed, of the machine's 1 GiB")
+  })
+
+  it('says in a sentence what a container that is too small lacks', () => {
+    const { path, text } = problem(container(256))
+    expect(path).toBe('memory.limit')
+    expect(text).toMatch(
+      /^230 MiB \(90 % of the container's 256 MiB\) is too little by \d+ MiB: 2 partitions, 1 block builder\(s\) and requests of up to 16 MiB need at least \d+ MiB$/,
+    )
+  })
+})
+
+describe('a plan', () => {
+  it('adds up to its limit, whatever the settings, and leaves what heaps need', () => {
+    const random = new Random(7)
+    for (let i = 0; i < 3000; i++) {
+      const one = (...values: number[]) => random.pick(values)
+      const made = planMemory({
+        ...REQUEST,
+        limit_bytes: random.below(3000) * MIB,
+        available: { bytes: one(1, 2, 8, 64) * GIB, of: random.oneIn(2) ? 'machine' : 'container' },
+        partitions: one(1, 2, 4, 8, 16),
+        builders: one(1, 2, 4),
+        maxMessage_bytes: one(1, 4, 16, 64) * MIB,
+        ring_bytes: one(0, 0, 1, 4, 16) * MIB,
+        ingress_bytes: one(0, 0, 1, 4, 16) * MIB,
+        head_bytes: one(0, 0, 16, 100, 1000) * MIB,
+      })
+      if ('text' in made) continue
+      expect(made.parts.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(made.limit_bytes)
+      for (const { bytes } of made.parts) expect(bytes).toBeGreaterThan(0)
+      const reserve = made.parts.find(({ name }) => name === 'reserve')!
+      expect(reserve.bytes).toBeGreaterThanOrEqual(24 * MIB)
+      expect(Math.log2(made.ring_bytes) % 1).toBe(0)
+      expect(Math.log2(made.ingress_bytes) % 1).toBe(0)
+      expect(made.queryJobs).toBeGreaterThanOrEqual(1)
+    }
+  })
+
+  it('takes the longest request at any limit: rings that it can be split over, and room for its bytes', () => {
+    for (const message of [1, 4, 16]) {
+      const change = { maxMessage_bytes: message * MIB }
+      const least = leastLimit_bytes({ ...REQUEST, ...change })
+      const made = plan({ ...change, limit_bytes: least })
+      // A record is at most a quarter of its ring, a request at most 32 records.
+      expect((32 * made.ingress_bytes) / 4).toBeGreaterThan(message * MIB)
+      expect(made.ring_bytes).toBeGreaterThanOrEqual(made.ingress_bytes)
+      expect(made.inflight_bytes).toBeGreaterThanOrEqual(message * MIB)
+    }
+  })
+
+  it('grows with its limit, and stays within what an arena can be', () => {
+    let before = plan({ limit_bytes: leastLimit_bytes(REQUEST) })
+    for (let mib = 384; mib <= 65_536; mib *= 2) {
+      const made = plan({ limit_bytes: mib * MIB })
+      expect(made.head_bytes).toBeGreaterThanOrEqual(before.head_bytes)
+      expect(made.inflight_bytes).toBeGreaterThanOrEqual(before.inflight_bytes)
+      expect(made.openBlocks_bytes).toBeGreaterThanOrEqual(before.openBlocks_bytes)
+      before = made
+    }
+    expect(before.head_bytes).toBeLessThanOrEqual(1024 * MIB)
+    expect(before.ring_bytes).toBe(16 * MIB)
+  })
+
+  it('lets one heap grow by the whole reserve, and no further', () => {
+    const { heaps, parts } = plan()
+    const reserve = parts.find(({ name }) => name === 'reserve')!.bytes / MIB
+    expect(heaps.write.old_mib).toBe(32 + reserve)
+    expect(heaps.read.old_mib).toBeGreaterThan(heaps.write.old_mib)
+  })
+
+  it('refuses new work below the limit, and takes it again further below', () => {
+    const { limit_bytes, refuseAbove_bytes, resumeBelow_bytes } = plan()
+    expect(refuseAbove_bytes).toBeLessThan(limit_bytes)
+    expect(resumeBelow_bytes).toBeLessThan(refuseAbove_bytes)
+  })
+})
+
+describe('what is set by hand', () => {
+  it('wins over what would be derived', () => {
+    const made = plan({ head_bytes: 32 * MIB, ring_bytes: 8 * MIB, ingress_bytes: 2 * MIB })
+    expect([made.head_bytes, made.ring_bytes, made.ingress_bytes]).toEqual([
+      32 * MIB,
+      8 * MIB,
+      2 * MIB,
+    ])
+    expect(made.areHeadsSet).toBe(true)
+  })
+
+  it('is refused by its key when it does not fit, with how much is missing', () => {
+    const { path, text } = problem({ head_bytes: 300 * MIB })
+    expect(path).toBe('actors.head_bytes')
+    const match =
+      /^300 MiB does not fit memory\.limit 512 MiB \(.*\): with it the process needs (\d+) MiB, (\d+) MiB more; make it smaller, leave it out, or set memory\.limit: (\d+)MiB$/.exec(
+        text,
+      )
+    expect(match).not.toBeNull()
+    expect(Number(match![1]) - Number(match![2])).toBe(512)
+    plan({ head_bytes: 300 * MIB, limit_bytes: Number(match![3]) * MIB })
+  })
+
+  it('is blamed by its share: rings when they are what is too large', () => {
+    expect(problem({ ring_bytes: 256 * MIB }).path).toBe('actors.bus.ring_bytes')
+    expect(problem({ ingress_bytes: 256 * MIB, head_bytes: 70 * MIB }).path).toBe(
+      'actors.bus.ingress_bytes',
+    )
+  })
+
+  it('is not blamed when the limit is too little without it', () => {
+    expect(problem({ limit_bytes: 200 * MIB, head_bytes: 64 * MIB }).path).toBe('memory.limit')
+  })
+})
