@@ -63,10 +63,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   otlp: ['lib'],
   traceql: ['lib', 'otlp'],
   storage: ['lib', 'otlp', 'traceql', 'config'],
-  http: ['lib', 'bus', 'otlp', 'config'],
+  limits: ['lib', 'config'],
+  http: ['lib', 'bus', 'otlp', 'config', 'limits'],
   load: ['lib'],
 }
-const ACTOR_MAY_IMPORT = ['lib', 'bus', 'otlp', 'traceql', 'storage', 'config', 'memory']
+const ACTOR_MAY_IMPORT = ['lib', 'bus', 'otlp', 'traceql', 'storage', 'limits', 'config', 'memory']
 /** Files that others may import beside the contracts: where a thing is, and a language without actors. */
 const ALSO_OPEN: Record<string, readonly string[]> = {
   'src/actors/livestore/paths.ts': ['actors/querier'],
@@ -114,6 +115,7 @@ const ATOMICS = [
     (name) => `src/bus/${name}.ts`,
   ),
   'src/lib/metrics-page.ts',
+  'src/limits/page.ts',
   'src/storage/catalog.ts',
   'src/storage/head/arena.ts',
   'src/storage/head/snapshot.ts',
@@ -125,8 +127,8 @@ const LONG_FILES: Record<string, { lines: number; because: string }> = {
   'src/bus/child.ts': { lines: 430, because: 'one state machine' },
   'src/storage/backend/s3.ts': { lines: 450, because: 'the one door to the SDK' },
   'src/storage/block/blockpack-group.ts': { lines: 460, because: 'one interface, one class' },
-  'src/storage/head/spans.ts': { lines: 560, because: 'one pass over the wire, no calls between' },
-  'src/storage/head/writer.ts': { lines: 460, because: 'one transaction: mark, stage, publish' },
+  'src/storage/head/spans.ts': { lines: 590, because: 'one pass over the wire, no calls between' },
+  'src/storage/head/writer.ts': { lines: 500, because: 'one transaction: mark, stage, publish' },
   'src/traceql/engine/filter.ts': { lines: 600, because: 'one case an operator' },
   'src/traceql/metrics.ts': { lines: 500, because: 'one case a function of the language' },
   'src/traceql/tags.ts': { lines: 450, because: 'one endpoint family' },

@@ -10,6 +10,7 @@ import { Ring } from '../../bus/ring.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics } from '../../lib/metrics.js'
+import { limitsIn } from '../../limits/view.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { LocalBlocks } from '../../storage/backend/local-blocks.js'
 import { openBackend } from '../../storage/backend/open.js'
@@ -23,6 +24,7 @@ import { BlockBuilder } from './block-builder.js'
 import { BlockPipeline } from './block-pipeline.js'
 import type { CompleteBlock } from './complete-block-lifecycle.js'
 import { LIVESTORE_GROUP, type LivestoreAsks, type PartitionStatus } from './contract.js'
+import { Judge, LiveTraces } from './judge.js'
 import { LocalFlush } from './local-flush.js'
 import { LivestoreMetrics } from './metrics.js'
 import { Partition } from './partition.js'
@@ -51,6 +53,7 @@ export default class Livestore implements Actor {
   readonly #ctx: Context<Config>
   readonly #metrics: LivestoreMetrics
   readonly #arena: HeadArena
+  readonly #live = new LiveTraces()
   readonly #owned: Owned[] = []
   readonly #stopping = new AbortController()
   #lanes: Promise<void>[] = []
@@ -168,6 +171,7 @@ export default class Livestore implements Actor {
         ...common,
         consumer,
         acks: new AckMarker(shared.acks!),
+        judge: this.#judge(),
         limits: this.#limits(),
         retryHorizon_ms: RETRY_HORIZON_MS,
         metrics: this.#metrics,
@@ -176,6 +180,16 @@ export default class Livestore implements Actor {
     )
     this.#metrics.partitionOwned.labels(String(number)).set(1)
     return { partition, pipeline, state, blocks }
+  }
+
+  #judge(): Judge {
+    const { config, shared } = this.#ctx
+    return new Judge({
+      limits: limitsIn(shared, config.overrides),
+      live: this.#live,
+      acks: new AckMarker(shared.acks!),
+      discarded: this.#metrics.discarded,
+    })
   }
 
   #limits(): CutLimits {

@@ -39,6 +39,8 @@ export class LivestoreMetrics implements PartitionMetrics {
   readonly records: Counter
   readonly backPressure_seconds: Counter
   readonly commit_seconds: Histogram
+  /** Spans that a limit has kept out, by tenant and reason. */
+  readonly discarded: Counter
   readonly pipeline: PipelineMetrics
   readonly flush: LocalFlushMetrics
   readonly liveSpans: Gauge
@@ -95,6 +97,10 @@ export class LivestoreMetrics implements PartitionMetrics {
       ['tenant'],
     )
     this.#cut = metrics.counter(`${at}_blocks_cut_total`, 'Slices cut.', ['reason'])
+    this.discarded = metrics.counter('tempo_discarded_spans_total', 'Spans not kept.', [
+      'tenant',
+      'reason',
+    ])
     this.pipeline = pipelineMetrics(metrics, at)
     this.flush = flushMetrics(metrics, at)
   }

@@ -18,6 +18,7 @@ import { MalformedOtlp } from '../../storage/head/errors.js'
 import { HeadWriter, type AppendResult } from '../../storage/head/writer.js'
 import type { Wal } from '../../storage/wal/wal.js'
 import type { BlockPipeline, CutHead } from './block-pipeline.js'
+import type { Judge } from './judge.js'
 import type { PartitionMetrics } from './metrics.js'
 import { cutReason, Slice, type CutLimits, type CutReason, type TenantHead } from './slice.js'
 
@@ -48,6 +49,8 @@ export interface PartitionOptions {
   readonly acks: AckMarker
   readonly catalog: Catalog
   readonly pipeline: BlockPipeline
+  /** Judges the records by their tenants' limits. */
+  readonly judge: Judge
   readonly limits: CutLimits
   /** A slice that was found at start is not cut for this long: a client's retry of an unanswered request still finds its first copy there. */
   readonly retryHorizon_ms: number
@@ -69,6 +72,7 @@ export class Partition {
   constructor(options: PartitionOptions, slice: Slice) {
     this.#options = options
     this.#slice = slice
+    options.judge.joinAs((tenant) => this.#slice.heads.get(tenant)?.writer.traceCount ?? 0)
     this.#notCutBefore_ms =
       slice.spans > 0 ? options.clock.monotonic() + options.retryHorizon_ms : 0
   }
@@ -160,16 +164,17 @@ export class Partition {
 
   /** Appends records to the heads until one does not fit; `until` is the index of the first that was not taken. */
   #stage(records: readonly BusRecord[], from: number, touched: Set<TenantHead>): Staged {
-    const { metrics } = this.#options
+    const { metrics, judge } = this.#options
     const taken: BusRecord[] = []
     for (let i = from; i < records.length; i++) {
       const record = records[i]!
       const head = this.#headOf(this.#tenantOf(record))
       if (!head) return { until: i, taken, obstacle: 'arena_full' }
-      const result = this.#append(head, record)
-      if (!result) continue
+      const judged = judge.stage(head, record, (part) => this.#append(head, part))
+      if (!judged) continue
+      const { result, record: kept } = judged
       if (result.code !== 'ok') return { until: i, taken, obstacle: result.code }
-      taken.push(record)
+      if (kept) taken.push(kept)
       touched.add(head)
       metrics.received(head.tenant, record.value.length, result)
     }
@@ -230,12 +235,13 @@ export class Partition {
 
   /** Closes the WAL segment and hands its heads to the builders; the next slice begins. */
   async #cut(reason: CutReason): Promise<void> {
-    const { wal, catalog, pipeline, metrics, log, partition } = this.#options
+    const { wal, catalog, pipeline, judge, metrics, log, partition } = this.#options
     const waiters = this.#orderedCut.splice(0)
     const slice = this.#slice
     if (slice.heads.size > 0) {
       await wal.rotate()
       for (const head of slice.heads.values()) catalog.markCut(head.entry)
+      judge.cut(slice.heads.values())
       this.#slice = new Slice(wal.current.seq)
       metrics.cut(reason)
       log.debug('slice cut', {

@@ -12,6 +12,7 @@ import { listSources, type Blocklist } from '../../../src/actors/frontend/read-s
 import { BlockPipeline } from '../../../src/actors/livestore/block-pipeline.js'
 import build, { type BuildRequest } from '../../../src/actors/livestore/build-job.js'
 import { LocalFlush } from '../../../src/actors/livestore/local-flush.js'
+import { Judge, LiveTraces } from '../../../src/actors/livestore/judge.js'
 import { LivestoreMetrics } from '../../../src/actors/livestore/metrics.js'
 import { Partition } from '../../../src/actors/livestore/partition.js'
 import { recover } from '../../../src/actors/livestore/recovery.js'
@@ -24,6 +25,7 @@ import { FakeClock } from '../../../src/lib/fake-clock.js'
 import { silentLog } from '../../../src/lib/log.js'
 import { systemClock } from '../../../src/lib/time.js'
 import { Metrics, MetricsPage } from '../../../src/lib/metrics.js'
+import type { LimitsSource } from '../../../src/limits/view.js'
 import { emptyBlocklist, metasByTenant, pollBlocklist } from '../../../src/storage/backend/blocklist.js' // prettier-ignore
 import { LocalBackend } from '../../../src/storage/backend/local.js'
 import { LocalBlocks } from '../../../src/storage/backend/local-blocks.js'
@@ -36,6 +38,7 @@ import { LivestoreState } from '../../../src/storage/wal/state.js'
 import { Wal } from '../../../src/storage/wal/wal.js'
 import { MemoryBackend } from '../../support/memory-backend.js'
 import { readSpans } from '../../storage/head/reference.js'
+import { noLimits } from '../../limits/no-limits.js'
 import { Mortal } from './mortal.js'
 
 export const PARTITION = 0
@@ -66,6 +69,8 @@ export class House {
   readonly sent: Sent[] = []
   /** Limits of the slice; a test changes them between records. */
   readonly limits = { maxAge_ms: 3_600_000, maxIdle_ms: 3_600_000, max_bytes: 1 }
+  /** Limits of the tenants; a test sets others. */
+  tenantLimits: LimitsSource = noLimits()
   ring!: Ring
   acks!: AckMarker
   catalog!: Catalog
@@ -310,8 +315,11 @@ export class Life {
     this.consumer.commit(this.wal.appliedOffset)
     const consumer = mortal.bind('consumer', this.consumer, ['commit'])
     const { limits } = house
+    const judge = new Judge({
+      ...{ limits: house.tenantLimits, live: new LiveTraces(), acks, discarded: metrics.discarded },
+    })
     this.partition = new Partition(
-      { ...common, consumer, acks, limits, retryHorizon_ms: 0, metrics },
+      { ...common, judge, consumer, acks, limits, retryHorizon_ms: 0, metrics },
       slice,
     )
     this.flush.start()
