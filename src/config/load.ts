@@ -21,6 +21,7 @@ import {
 } from './schema.js'
 import { emptyTree, flagTree, mergeTrees, nearestTree, parseTree, type MapTree } from './tree.js'
 import type { Config } from './types.js'
+import { writtenSettings } from './written.js'
 
 export interface LoadOptions {
   /** Merged left to right; none = the built-in defaults. */
@@ -53,6 +54,8 @@ export interface LoadedConfig {
 /** `config/` stands next to `dist/` in the package and next to `src/` in the repository. */
 const PACKAGED_FOLDER = fileURLToPath(new URL('../../config/', import.meta.url))
 const MIB = 1 << 20
+const MIGRATE =
+  'the configuration is one of Tempo 2: "tempo-actors config migrate FILE" prints it with its keys moved'
 
 /** Throws `ConfigError`: a plain sentence for each problem, with file, line and column. */
 export function loadConfig(options: LoadOptions = {}): LoadedConfig {
@@ -109,6 +112,7 @@ function readTree(tree: MapTree): { settings: Settings; warnings: readonly strin
   const checked = checkTree(tree, schema)
   const read = readSettings(schema, checked.values)
   const problems = [...checked.problems]
+  if (checked.isTempo2) problems.push(MIGRATE)
   if ('problems' in read) {
     for (const { path, text } of read.problems) {
       problems.push(sentence(tree, { path: path.join('.'), text }))
@@ -140,9 +144,10 @@ function receiversWithoutOtlp(tree: MapTree, settings: Settings): string | undef
 function toConfig(settings: Settings, memory: MemoryPlan, cwd: string): Config {
   const { trace } = settings.storage
   return {
+    settings: writtenSettings(settings),
     target: settings.target,
     server: settings.server,
-    multitenancy_enabled: settings.multitenancy_enabled,
+    multitenancy_enabled: settings.multitenancy_enabled || settings.auth_enabled,
     distributor: toDistributor(settings),
     live_store: toLiveStore(settings, cwd),
     querier: {

@@ -7,6 +7,7 @@ import {
   flag,
   int,
   optionalSection,
+  secret,
   section,
   text,
   type SettingsOf,
@@ -142,11 +143,8 @@ const storage = section({
       endpoint: text('', 'host:port of a store that is not AWS, e.g. minio:9000; none = AWS.'),
       region: text('', 'The region; none = from the endpoint, or us-east-1.'),
       prefix: text('', 'A folder in the bucket.'),
-      access_key: text(
-        '',
-        "The access key; none = AWS's usual places (environment, files, roles).",
-      ),
-      secret_key: text('', 'The secret key.'),
+      access_key: secret("The access key; none = AWS's usual places (environment, files, roles)."),
+      secret_key: secret('The secret key.'),
       insecure: flag(false, 'HTTP instead of HTTPS for an endpoint without a scheme.'),
       forcepathstyle: flag(false, "The bucket in the path instead of in AWS's host name."),
     }),
@@ -218,6 +216,10 @@ export const schema = section({
   multitenancy_enabled: flag(
     false,
     'Tenants by the header X-Scope-OrgID; off = all is the tenant single-tenant.',
+  ),
+  auth_enabled: flag(
+    false,
+    "Tempo's older name of multitenancy_enabled; either of them is enough.",
   ),
   server,
   distributor,

@@ -2,8 +2,11 @@
 import type { LogFormat, LogLevel } from '../lib/log.js'
 import type { MemoryPlan } from '../memory/plan.js'
 import type { TenantLimits } from './overrides.js'
+import type { WrittenSettings } from './written.js'
 
 export interface Config {
+  /** All of it as it would stand in YAML, under Tempo's names, without secrets: what /status/config shows. */
+  settings: WrittenSettings
   target: 'all'
   server: {
     http_listen_address: string

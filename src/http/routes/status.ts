@@ -1,6 +1,6 @@
 /** Owns what operators look at: /ready, /metrics, /status pages, /api/echo and build information. */
 import { Hono } from 'hono'
-import { stringify } from 'yaml'
+import type { ShowMode } from '../../config/show.js'
 import { formatDuration } from '../../lib/units.js'
 import type { AppDependencies, Env, ServiceStatus } from '../dependencies.js'
 
@@ -8,7 +8,8 @@ const ENDPOINTS = [
   'GET /ready',
   'GET /metrics',
   'GET /status',
-  'GET /status/{version,services,endpoints,config}',
+  'GET /status/{version,services,endpoints}',
+  'GET /status/config?mode={diff,defaults}',
   'GET /api/echo',
   'GET /api/status/buildinfo',
   'GET /api/traces/{traceID}',
@@ -27,7 +28,9 @@ export function statusRoutes({ status, config }: AppDependencies): Hono<Env> {
   const version = () =>
     `tempo-actors, version ${status.build.version} (node ${status.build.nodeVersion})\n`
   const services = async () => servicesTable(await status.services())
-  const configText = () => stringify(redacted(config))
+  // Loaded when somebody asks: the schema and YAML are memory that this thread does not need otherwise.
+  const configText = async (mode: ShowMode) =>
+    (await import('../../config/show.js')).showConfig(config, mode)
   const endpoints = () => ENDPOINTS.join('\n') + '\n'
   return new Hono<Env>()
     .get('/ready', async (c) => {
@@ -52,11 +55,16 @@ export function statusRoutes({ status, config }: AppDependencies): Hono<Env> {
       }),
     )
     .get('/status', async (c) =>
-      c.text([version(), await services(), configText(), endpoints()].join('\n---\n')),
+      c.text([version(), await services(), await configText(''), endpoints()].join('\n')),
     )
     .get('/status/version', (c) => c.text(version()))
     .get('/status/services', async (c) => c.text(await services()))
-    .get('/status/config', (c) => c.text(configText()))
+    .get('/status/config', async (c) => {
+      const mode = c.req.query('mode') ?? ''
+      const { isShowMode } = await import('../../config/show.js')
+      if (isShowMode(mode)) return c.text(await configText(mode))
+      return c.text(`mode must be diff or defaults, not ${JSON.stringify(mode)}\n`, 400)
+    })
     .get('/status/endpoints', (c) => c.text(endpoints()))
 }
 
@@ -67,15 +75,4 @@ function servicesTable(rows: readonly ServiceStatus[]): string {
       `${row.name.padEnd(width)}  ${row.state.padEnd(10)}  restarts=${row.restarts}  up=${formatDuration(Math.round(row.uptime_ms / 1000) * 1000)}`,
   )
   return lines.join('\n') + '\n'
-}
-
-/** The configuration without what must not be shown. */
-function redacted(config: unknown): unknown {
-  return JSON.parse(
-    JSON.stringify(config, (key, value: unknown) =>
-      /secret|password|access_key|token/i.test(key) && typeof value === 'string' && value !== ''
-        ? '<secret>'
-        : value,
-    ),
-  ) as unknown
 }
