@@ -3,6 +3,18 @@
  * numbers or names, keys camelCase or snake_case, unknown fields are ignored (opentelemetry-proto's specification, JSON).
  */
 import { fromHex } from '../lib/bytes.js'
+import {
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  FALSE,
+  JsonFault,
+  JsonReader,
+  NULL,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  QUOTE,
+  TRUE,
+} from './json-reader.js'
 import { REQUEST, type Field, type Message } from './schema.js'
 import { MAX_VALUE_DEPTH, SPAN_ID_BYTES, TRACE_ID_BYTES, wireType } from './validate.js'
 import { varintSize, writeVarint } from './wire.js'
@@ -23,19 +35,17 @@ export class OtlpJsonError extends Error {
 }
 
 /** The protobuf bytes of an OTLP/JSON request; throws `OtlpJsonError`. Ids are judged for their form here, not for being zero. */
-export function requestFromJson(json: string | object): Uint8Array {
-  const writer = new JsonWriter()
-  writer.message(parse(json), REQUEST)
-  return writer.finish()
-}
-
-function parse(json: string | object): unknown {
-  if (typeof json !== 'string') return json
+export function requestFromJson(json: Uint8Array | string): Uint8Array {
+  const reader = new JsonReader(typeof json === 'string' ? Buffer.from(json) : json)
+  const writer = new JsonWriter(reader)
   try {
-    return JSON.parse(json)
+    writer.message(REQUEST)
+    reader.finish()
   } catch (error) {
-    throw new OtlpJsonError('', `not JSON: ${(error as Error).message}`)
+    if (error instanceof JsonFault) throw new OtlpJsonError('', error.message)
+    throw error
   }
+  return writer.finish()
 }
 
 /** Objects within objects; attribute values at their deepest need three a level. */
@@ -47,6 +57,9 @@ const INTEGER = /^[+-]?\d{1,20}$/
 const WHOLE_FLOAT = /^[+-]?\d{1,20}(\.0*)?([eE][+-]?\d{1,2})?$/
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/
 const MAX_VARINT_BYTES = 10
+const MINUS = 0x2d
+const ZERO = 0x30
+const NINE = 0x39
 
 /** Fields by both spellings of their names. */
 const FIELDS = new Map<Message, Map<string, Field>>()
@@ -74,87 +87,97 @@ class JsonWriter {
   /** Names and indexes from the root to here, for the path of an error. */
   private readonly path: (string | number)[] = []
 
+  constructor(private readonly reader: JsonReader) {}
+
   finish(): Uint8Array {
     return this.out.slice(0, this.at)
   }
 
-  message(json: unknown, of: Message): void {
-    if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-      this.fail(`expected an object, found ${describe(json)}`)
-    }
+  message(of: Message): void {
+    const { reader } = this
+    if (reader.peek() !== OPEN_OBJECT) this.unfit('an object')
     if (this.path.length > MAX_DEPTH) this.fail('nested too deeply')
+    reader.take(OPEN_OBJECT)
+    if (reader.take(CLOSE_OBJECT)) return
     const fields = fieldsOf(of)
-    for (const [name, value] of Object.entries(json)) {
+    do {
+      const name = reader.key()
       const field = fields.get(name)
-      if (!field || value === null) continue
-      this.path.push(name)
-      if (field.repeated) this.list(value, field)
-      else this.field(value, field)
-      this.path.pop()
-    }
+      if (!field) reader.skip()
+      else if (reader.peek() === NULL) reader.word()
+      else {
+        this.path.push(name)
+        if (field.repeated) this.list(field)
+        else this.field(field)
+        this.path.pop()
+      }
+    } while (reader.more(CLOSE_OBJECT))
   }
 
-  private list(json: unknown, field: Field): void {
-    if (!Array.isArray(json)) this.fail(`expected a list, found ${describe(json)}`)
-    json.forEach((item: unknown, index) => {
-      this.path.push(index)
-      this.field(item, field)
+  private list(field: Field): void {
+    const { reader } = this
+    if (!reader.take(OPEN_LIST)) this.unfit('a list')
+    if (reader.take(CLOSE_LIST)) return
+    let index = 0
+    do {
+      this.path.push(index++)
+      this.field(field)
       this.path.pop()
-    })
+    } while (reader.more(CLOSE_LIST))
   }
 
-  private field(json: unknown, field: Field): void {
+  private field(field: Field): void {
     this.reserve(MAX_VARINT_BYTES)
     this.at = writeVarint(this.out, this.at, field.number * 8 + wireType(field))
     switch (field.kind) {
       case 'message':
-        this.child(json, field.message!)
+        this.child(field.message!)
         break
       case 'string':
-        this.bytes(new TextEncoder().encode(this.text(json)))
+        this.string()
+        this.bytes(this.reader.textBytes())
         break
       case 'bytes':
-        this.bytes(this.base64(json))
+        this.bytes(this.base64())
         break
       case 'traceId':
-        this.bytes(this.id(json, TRACE_ID_BYTES))
+        this.bytes(this.id(TRACE_ID_BYTES))
         break
       case 'spanId':
-        this.bytes(this.id(json, SPAN_ID_BYTES))
+        this.bytes(this.id(SPAN_ID_BYTES))
         break
       case 'fixed64':
-        this.fixed64(this.integer(json, 0n, UINT64_END))
+        this.fixed64(this.integer(0n, UINT64_END))
         break
       case 'double':
-        this.double(this.float(json))
+        this.double(this.float())
         break
       case 'fixed32':
-        this.fixed32(Number(this.integer(json, 0n, 2n ** 32n)))
+        this.fixed32(Number(this.integer(0n, 2n ** 32n)))
         break
       case 'int64':
-        this.varint(this.integer(json, -INT64_END, INT64_END))
+        this.varint(this.integer(-INT64_END, INT64_END))
         break
       case 'int32':
-        this.varint(this.integer(json, -(2n ** 31n), 2n ** 31n))
+        this.varint(this.integer(-(2n ** 31n), 2n ** 31n))
         break
       case 'uint32':
-        this.varint(this.integer(json, 0n, 2n ** 32n))
+        this.varint(this.integer(0n, 2n ** 32n))
         break
       case 'bool':
-        if (typeof json !== 'boolean') this.fail(`expected true or false, found ${describe(json)}`)
-        this.varint(json ? 1n : 0n)
+        this.varint(this.boolean() ? 1n : 0n)
         break
       case 'enum':
-        this.varint(this.enumValue(json, field.names!))
+        this.varint(this.enumValue(field.names!))
         break
     }
   }
 
   /** A nested message: its length is known only afterwards, so the content moves when that needs more than a byte. */
-  private child(json: unknown, of: Message): void {
+  private child(of: Message): void {
     const lengthAt = this.at
     this.at += 1
-    this.message(json, of)
+    this.message(of)
     const size = this.at - lengthAt - 1
     const need = varintSize(size)
     if (need > 1) {
@@ -165,56 +188,76 @@ class JsonWriter {
     writeVarint(this.out, lengthAt, size)
   }
 
-  private text(json: unknown): string {
-    if (typeof json !== 'string') this.fail(`expected a string, found ${describe(json)}`)
-    return json
+  private string(): void {
+    if (this.reader.peek() !== QUOTE) this.unfit('a string')
+    this.reader.string()
   }
 
   /** An id, or nothing: an empty text is an absent id. */
-  private id(json: unknown, length: number): Uint8Array {
-    const bytes = fromHex(this.text(json))
+  private id(length: number): Uint8Array {
+    const { reader } = this
+    const before = reader.mark()
+    this.string()
+    const bytes = reader.end - reader.start <= length * 2 ? fromHex(reader.text()) : undefined
     if (bytes && (bytes.length === length || bytes.length === 0)) return bytes
-    return this.fail(`expected ${length * 2} hex digits, found ${describe(json)}`)
+    return this.unfit(`${length * 2} hex digits`, before)
   }
 
-  private base64(json: unknown): Uint8Array {
-    const text = this.text(json)
-    if (!BASE64.test(text)) this.fail(`expected base64, found ${describe(json)}`)
+  private base64(): Uint8Array {
+    const before = this.reader.mark()
+    this.string()
+    const text = this.reader.text()
+    if (!BASE64.test(text)) this.unfit('base64', before)
     return Buffer.from(text, 'base64')
   }
 
-  private integer(json: unknown, least: bigint, end: bigint): bigint {
+  private boolean(): boolean {
+    const byte = this.reader.peek()
+    if (byte !== TRUE && byte !== FALSE) this.unfit('true or false')
+    this.reader.word()
+    return byte === TRUE
+  }
+
+  private integer(least: bigint, end: bigint): bigint {
+    const { reader } = this
+    const before = reader.mark()
     let value: bigint | undefined
-    if (typeof json === 'number' && Number.isInteger(json)) value = BigInt(json)
-    else if (typeof json === 'string' && INTEGER.test(json)) value = BigInt(json.replace('+', ''))
-    else if (
-      typeof json === 'string' &&
-      WHOLE_FLOAT.test(json) &&
-      Number.isSafeInteger(Number(json))
-    ) {
-      value = BigInt(Number(json))
-    }
-    if (value === undefined) this.fail(`expected a whole number, found ${describe(json)}`)
+    if (reader.peek() === QUOTE) {
+      reader.string()
+      value = wholeText(reader.text())
+    } else if (isNumber(reader.peek())) value = wholeNumber(reader.number())
+    if (value === undefined) this.unfit('a whole number', before)
     if (value < least || value >= end) this.fail(`${value} is not between ${least} and ${end - 1n}`)
     return value
   }
 
-  private float(json: unknown): number {
-    if (typeof json === 'number') return json
-    if (json === 'NaN') return NaN
-    if (json === 'Infinity') return Infinity
-    if (json === '-Infinity') return -Infinity
-    const value = typeof json === 'string' && json.trim() !== '' ? Number(json) : NaN
-    return Number.isNaN(value) ? this.fail(`expected a number, found ${describe(json)}`) : value
+  private float(): number {
+    const { reader } = this
+    if (isNumber(reader.peek())) return Number(reader.number())
+    const before = reader.mark()
+    let value = NaN
+    if (reader.peek() === QUOTE) {
+      reader.string()
+      const text = reader.text()
+      if (text === 'NaN') return NaN
+      if (text.trim() !== '') value = Number(text)
+    }
+    return Number.isNaN(value) ? this.unfit('a number', before) : value
   }
 
-  private enumValue(json: unknown, names: readonly string[]): bigint {
-    if (typeof json !== 'string' || INTEGER.test(json))
-      return this.integer(json, -(2n ** 31n), 2n ** 31n)
-    const value = names.indexOf(json)
-    return value < 0
-      ? this.fail(`expected one of ${names.join(', ')}, found '${json}'`)
-      : BigInt(value)
+  private enumValue(names: readonly string[]): bigint {
+    const { reader } = this
+    const before = reader.mark()
+    if (reader.peek() === QUOTE) {
+      reader.string()
+      const text = reader.text()
+      if (!INTEGER.test(text)) {
+        const value = names.indexOf(text)
+        return value < 0 ? this.unfit(`one of ${names.join(', ')}`, before) : BigInt(value)
+      }
+      reader.reset(before)
+    }
+    return this.integer(-(2n ** 31n), 2n ** 31n)
   }
 
   private bytes(bytes: Uint8Array): void {
@@ -262,6 +305,12 @@ class JsonWriter {
     this.view = new DataView(out.buffer)
   }
 
+  /** The value (at `before`, else the one that comes next) is not what its field takes. */
+  private unfit(wanted: string, before = this.reader.mark()): never {
+    this.reader.reset(before)
+    return this.fail(`expected ${wanted}, found ${this.reader.describe()}`)
+  }
+
   private fail(problem: string): never {
     let path = ''
     for (const part of this.path) {
@@ -271,10 +320,19 @@ class JsonWriter {
   }
 }
 
-const MAX_QUOTED = 40
+function isNumber(byte: number): boolean {
+  return byte === MINUS || (byte >= ZERO && byte <= NINE)
+}
 
-function describe(json: unknown): string {
-  if (json === undefined) return 'nothing'
-  const text = JSON.stringify(json)
-  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}...` : text
+/** A JSON number, if it is a whole one: 5, -0, 5.0, 5e3. */
+function wholeNumber(text: string): bigint | undefined {
+  if (INTEGER.test(text)) return BigInt(text)
+  const value = Number(text)
+  return Number.isInteger(value) ? BigInt(value) : undefined
+}
+
+function wholeText(text: string): bigint | undefined {
+  if (INTEGER.test(text)) return BigInt(text.replace('+', ''))
+  const value = WHOLE_FLOAT.test(text) ? Number(text) : NaN
+  return Number.isSafeInteger(value) ? BigInt(value) : undefined
 }

@@ -165,7 +165,7 @@ describe('requestFromJson', () => {
   it('takes 64-bit numbers as text or number, floats as text, and exact to the last digit', () => {
     const span = (fields: object) => ({ resourceSpans: [{ scopeSpans: [{ spans: [fields] }] }] })
     const read = (fields: object) =>
-      decodeRequest(requestFromJson(span(fields)))[0]!.scopes[0]!.spans[0]!
+      decodeRequest(requestFromJson(JSON.stringify(span(fields))))[0]!.scopes[0]!.spans[0]!
     const value = (v: object) => read({ attributes: [{ key: 'k', value: v }] }).attributes[0]!.value
     expect(read({ startTimeUnixNano: '1544712660300000001' }).start).toBe(1544712660300000001n)
     expect(read({ startTimeUnixNano: 1544712660 }).start).toBe(1544712660n)
@@ -185,7 +185,9 @@ describe('requestFromJson', () => {
       ],
       more: 1,
     }
-    expect(decodeRequest(requestFromJson(json))[0]!.scopes[0]!.spans[0]!.name).toBe('a')
+    expect(decodeRequest(requestFromJson(JSON.stringify(json)))[0]!.scopes[0]!.spans[0]!.name).toBe(
+      'a',
+    )
     expect(requestFromJson('{}').length).toBe(0)
   })
 
