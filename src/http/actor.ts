@@ -3,7 +3,8 @@ import { getRequestListener } from '@hono/node-server'
 import { createServer, type Server } from 'node:http'
 import type { FrontendApi, FrontendAsks } from '../actors/frontend/contract.js'
 import { DISTRIBUTOR_GROUP } from '../actors/distributor/contract.js'
-import { LIVESTORE_GROUP } from '../actors/livestore/contract.js'
+import { LIVESTORE_GROUP, type LivestoreAsks } from '../actors/livestore/contract.js'
+import type { ReceiverAsks } from '../actors/receiver/contract.js'
 import type { Actor, Asker, Context } from '../bus/actor.js'
 import { Ring } from '../bus/ring.js'
 import type { SupervisorAsks, SupervisorStatus } from '../bus/supervisor.js'
@@ -12,6 +13,7 @@ import { buildInfo } from '../lib/build-info.js'
 import { Metrics, renderMetrics, SECONDS_BUCKETS } from '../lib/metrics.js'
 import { createApp } from './app.js'
 import { ActorGauges, type RingView } from './actor-gauges.js'
+import { deadLetterApi } from './dead-letters.js'
 import type { CrashWay } from './dependencies.js'
 
 const ASK_DEADLINE_MS = 2000
@@ -21,7 +23,11 @@ const DEADLINE_SLACK_MS = 2000
 const DRAIN_MS = 2000
 const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 60_000
-const HEADER_BYTES_MAX = 32 * 1024
+/** A query travels in the request line, percent-encoded: one that is too long is to be told so, not cut off. */
+const HEADER_BYTES_MAX = 256 * 1024
+const CONNECTIONS_MAX = 1024
+/** How often Node looks for requests past their time. */
+const TIMEOUT_CHECK_MS = 1000
 
 export default class Http implements Actor {
   readonly #ctx: Context<Config>
@@ -74,14 +80,23 @@ export default class Http implements Actor {
           if (reply.kind === 'refused') throw new Error(`cannot crash ${name}: ${reply.reason}`)
         },
       },
+      deadLetters: deadLetterApi(
+        this.#ctx.ask<LivestoreAsks>('livestore'),
+        this.#ctx.ask<ReceiverAsks>('receiver'),
+        config.actors.ack_timeout_ms + DEADLINE_SLACK_MS,
+      ),
     })
     const listener = getRequestListener(app.fetch)
     const server = createServer(
-      { maxHeaderSize: HEADER_BYTES_MAX },
+      {
+        maxHeaderSize: HEADER_BYTES_MAX,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      },
       (request, response) => void listener(request, response),
     )
-    server.headersTimeout = HEADERS_TIMEOUT_MS
-    server.requestTimeout = REQUEST_TIMEOUT_MS
+    server.maxConnections = CONNECTIONS_MAX
     this.#server = server
     await listen(server, config.server.http_listen_address, config.server.http_listen_port)
   }

@@ -13,6 +13,8 @@ const UINT32_MAX = 4_294_967_295
 const SECONDS_DIGITS_MAX = 10
 const TRACE_ID_HEX_LENGTH = 32
 const DEFAULT_SINCE_MS = 3_600_000
+/** Go's time.Duration and Unix nanoseconds end here, in the year 2262. */
+const NS_END = 2n ** 63n
 
 /** A positive whole number parameter, or the default when it is absent or empty. */
 export function wholeNumber(
@@ -25,7 +27,7 @@ export function wholeNumber(
   if (text === null || text === '') return fallback
   const value = /^\d+$/.test(text) ? Number(text) : NaN
   if (!(value <= UINT32_MAX)) {
-    throw new BadParam(`invalid ${name}: ${JSON.stringify(text)} is not a whole number below 2^32`)
+    throw new BadParam(`invalid ${name}: ${shown(text)} is not a whole number below 2^32`)
   }
   if (value === 0 && !zero) throw new BadParam(`invalid ${name}: must be a positive number`)
   return value
@@ -42,8 +44,8 @@ export function searchRange(params: URLSearchParams, now_ms: number, cutoff_ms =
   const newest = BigInt(Math.round(now_ms - cutoff_ms)) * 1_000_000n
   if (since) {
     const length = duration_ms('since', since)
-    if (length <= 0) throw new BadParam(`invalid since: ${JSON.stringify(since)} must be positive`)
-    return { start_ns: newest - BigInt(Math.round(length)) * 1_000_000n, end_ns: newest }
+    if (length <= 0) throw new BadParam(`invalid since: ${shown(since)} must be positive`)
+    return { start_ns: newest - nanoseconds('since', since, length * 1e6), end_ns: newest }
   }
   const start = params.get('start') ?? ''
   const end = params.get('end') ?? ''
@@ -56,7 +58,7 @@ export function searchRange(params: URLSearchParams, now_ms: number, cutoff_ms =
   const start_ns = timestamp_ns('start', start)
   let end_ns = timestamp_ns('end', end)
   if (end_ns <= start_ns) {
-    throw new BadParam(`start must be before end: start=${start} end=${end}`)
+    throw new BadParam(`start must be before end: start=${shown(start)} end=${shown(end)}`)
   }
   if (cutoff_ms > 0 && end_ns > newest) end_ns = newest
   return { start_ns, end_ns }
@@ -83,13 +85,13 @@ export function step_ns(params: URLSearchParams): bigint {
   const ms = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)
     ? Number(text) * 1000
     : parseDuration_ms(text)
-  if (ms === undefined || !Number.isFinite(ms)) {
+  if (ms === undefined || Number.isNaN(ms)) {
     throw new BadParam(
-      `invalid step: cannot parse ${JSON.stringify(text)} as seconds or a duration such as 15s`,
+      `invalid step: cannot parse ${shown(text)} as seconds or a duration such as 15s`,
     )
   }
-  if (ms < 0) throw new BadParam(`invalid step: ${JSON.stringify(text)} must be positive`)
-  return BigInt(Math.round(ms * 1e6))
+  if (ms < 0) throw new BadParam(`invalid step: ${shown(text)} must be positive`)
+  return nanoseconds('step', text, ms * 1e6)
 }
 
 /** 16 bytes of a hex trace id, padded on the left as Tempo does. */
@@ -109,9 +111,7 @@ export function traceId(text: string): Uint8Array {
 function duration_ms(name: string, text: string): number {
   const ms = parseDuration_ms(text)
   if (ms === undefined) {
-    throw new BadParam(
-      `invalid ${name}: cannot parse ${JSON.stringify(text)} as a duration such as 1h`,
-    )
+    throw new BadParam(`invalid ${name}: cannot parse ${shown(text)} as a duration such as 1h`)
   }
   return ms
 }
@@ -124,17 +124,36 @@ function timestamp_ns(name: string, text: string): bigint {
   if (/^\d+\.\d*$/.test(text)) {
     const seconds = Math.trunc(Number(text))
     const fraction = Math.round((Number(text) - seconds) * 1000) / 1000
-    return BigInt(seconds) * SECOND_NS + BigInt(Math.round(fraction * 1e9))
+    const whole_ns = Number.isFinite(seconds) ? BigInt(seconds) * SECOND_NS : NS_END
+    return withinTime(name, text, whole_ns) + BigInt(Math.round(fraction * 1e9))
   }
   if (/^\d{1,19}$/.test(text)) {
-    return text.length <= SECONDS_DIGITS_MAX ? BigInt(text) * SECOND_NS : BigInt(text)
+    const unit = text.length <= SECONDS_DIGITS_MAX ? SECOND_NS : 1n
+    return withinTime(name, text, BigInt(text) * unit)
   }
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(text)
   const at = match ? Date.parse(match[1]! + match[3]!) : NaN
   if (Number.isNaN(at)) {
     throw new BadParam(
-      `invalid ${name}: ${JSON.stringify(text)} is not Unix seconds, Unix nanoseconds or an RFC 3339 time`,
+      `invalid ${name}: ${shown(text)} is not Unix seconds, Unix nanoseconds or an RFC 3339 time`,
     )
   }
   return BigInt(at) * 1_000_000n + BigInt((match![2] ?? '').padEnd(9, '0'))
+}
+
+/** A length of time, which may come from a text of any number of digits. */
+function nanoseconds(name: string, text: string, ns: number): bigint {
+  return withinTime(name, text, Number.isFinite(ns) ? BigInt(Math.round(ns)) : NS_END)
+}
+
+function withinTime(name: string, text: string, ns: bigint): bigint {
+  if (ns < NS_END) return ns
+  throw new BadParam(`invalid ${name}: ${shown(text)} is more than 292 years`)
+}
+
+const SHOWN_MAX = 64
+
+/** A parameter as an error repeats it. */
+function shown(text: string): string {
+  return JSON.stringify(text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...` : text)
 }

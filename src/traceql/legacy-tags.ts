@@ -8,26 +8,24 @@ import { STATUS_NAMES, durationText, staticString } from './static.js'
 import { quoteRegex } from './regex.js'
 
 /** Tags that mean a certain place; their values match anywhere in the text. */
-const PLACES: Readonly<Record<string, AttributeExpr>> = {
-  'root.name': intrinsicOf('rootName'),
-  'root.service.name': intrinsicOf('rootServiceName'),
-  name: intrinsicOf('name'),
-  ...Object.fromEntries(
-    [
-      'service.name',
-      'cluster',
-      'namespace',
-      'pod',
-      'container',
-      'k8s.cluster.name',
-      'k8s.namespace.name',
-      'k8s.pod.name',
-      'k8s.container.name',
-    ].map((key) => [key, attributeOf('resource', key)]),
-  ),
-  'http.method': attributeOf('span', 'http.method'),
-  'http.url': attributeOf('span', 'http.url'),
-}
+const PLACES: ReadonlyMap<string, AttributeExpr> = new Map([
+  ['root.name', intrinsicOf('rootName')],
+  ['root.service.name', intrinsicOf('rootServiceName')],
+  ['name', intrinsicOf('name')],
+  ...[
+    'service.name',
+    'cluster',
+    'namespace',
+    'pod',
+    'container',
+    'k8s.cluster.name',
+    'k8s.namespace.name',
+    'k8s.pod.name',
+    'k8s.container.name',
+  ].map((key) => [key, attributeOf('resource', key)] as const),
+  ['http.method', attributeOf('span', 'http.method')],
+  ['http.url', attributeOf('span', 'http.url')],
+])
 
 /** A query text; `{}` when nothing is asked. Throws ValidationError with Tempo's words for bad input. */
 export function legacyTagsToQuery(tags: string, minDuration: string, maxDuration: string): string {
@@ -62,7 +60,7 @@ function tagFilter(key: string, value: string): string {
   if (key === 'http.status_code' && /^[+-]?\d{1,18}$/.test(value)) {
     return `span.http.status_code = ${value}`
   }
-  const place = PLACES[key]
+  const place = PLACES.get(key)
   if (place) return comparison(place, '=~', `.*${quoteRegex(value)}.*`)
   return comparison(attributeOf('none', key), '=', value)
 }

@@ -172,7 +172,8 @@ function partialOf(
   merged: MetricsPartial,
 ): { status: 'PARTIAL'; message: string } | undefined {
   if (merged.truncated) {
-    const limit = `Response exceeds maximum series limit of ${plan.maxSeries}, a partial response is returned.`
+    const most = Math.min(plan.maxSeries, plan.maxAnswered)
+    const limit = `Response exceeds maximum series limit of ${most}, a partial response is returned.`
     const warning = 'Warning: the accuracy of each individual value is not guaranteed.'
     return { status: 'PARTIAL', message: `${limit} ${warning}` }
   }
@@ -190,8 +191,8 @@ export function toQueryRangeResponse(
   const mapper = new IntervalMapper(plan.range)
   let series = finishMetrics(plan, merged)
   let shown = merged
-  if (series.length > plan.maxSeries) {
-    series = series.slice(0, plan.maxSeries)
+  if (series.length > plan.maxAnswered) {
+    series = series.slice(0, plan.maxAnswered)
     shown = { ...merged, truncated: true }
   }
   return withoutZeros({
@@ -239,7 +240,7 @@ export function toQueryInstantResponse(
   merged: MetricsPartial,
   jobs: JobCounts = {},
 ): QueryInstantResponse {
-  const series = finishMetrics(plan, merged).slice(0, plan.maxSeries)
+  const series = finishMetrics(plan, merged).slice(0, plan.maxAnswered)
   return withoutZeros({
     series: series.map(({ labels, values }) =>
       withoutZeros({

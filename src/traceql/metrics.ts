@@ -47,7 +47,9 @@ export interface MetricsPlan {
   readonly series: SeriesExpr
   readonly leaves: readonly LeafPlan[]
   readonly exemplars: number
+  /** Of each leaf while it is computed, and of the answer. */
   readonly maxSeries: number
+  readonly maxAnswered: number
 }
 
 export const BUCKET_LABEL = '__bucket'
@@ -55,6 +57,10 @@ export const BUCKET_LABEL = '__bucket'
 export const MAX_INTERVALS = 11_000
 /** Series of one leaf and source, whatever the caller allows. */
 export const MAX_SERIES = 100_000
+/** And as many as have this many numbers over all intervals and leaves: `by (span:id)` in short steps would take all memory. */
+export const MAX_HELD_SAMPLES = 2_000_000
+/** An answer has fewer: each sample of it is an object, and then text. */
+export const MAX_ANSWERED_SAMPLES = 300_000
 
 /** Throws what parseQuery throws, ValidationError for a bad range, UnsupportedError for what is not evaluated. */
 export function planMetrics(query: Query | string, options: MetricsOptions): MetricsPlan {
@@ -72,15 +78,20 @@ export function planMetrics(query: Query | string, options: MetricsOptions): Met
     )
   }
   refuseHints(parsed)
+  const leaves = leavesOf(series).map(({ pipeline, first, second }) =>
+    planLeaf(pipeline, first, second),
+  )
+  const asked = options.maxSeries > 0 ? options.maxSeries : MAX_SERIES
+  const atMost = (samples: number) =>
+    Math.max(1, Math.min(asked, MAX_SERIES, Math.floor(samples / count)))
   return {
     query: parsed,
     range,
     series,
-    leaves: leavesOf(series).map(({ pipeline, first, second }) =>
-      planLeaf(pipeline, first, second),
-    ),
+    leaves,
     exemplars: exemplarsOf(parsed, options),
-    maxSeries: options.maxSeries > 0 ? Math.min(options.maxSeries, MAX_SERIES) : MAX_SERIES,
+    maxSeries: atMost(MAX_HELD_SAMPLES / leaves.length),
+    maxAnswered: atMost(MAX_ANSWERED_SAMPLES),
   }
 }
 

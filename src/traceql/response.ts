@@ -191,10 +191,10 @@ export function toSearchResponse(merged: SearchPartial, jobs: JobCounts = {}): S
 
 function traceResponse(trace: FoundTrace): TraceResponse {
   const spanSets = trace.spansets.map(spansetResponse)
-  const serviceStats: Record<string, { spanCount?: number; errorCount?: number }> = {}
-  for (const [name, counts] of Object.entries(trace.services)) {
-    serviceStats[name] = withoutZeros(counts)
-  }
+  // fromEntries makes own properties: a service may be called `__proto__`.
+  const serviceStats: TraceResponse['serviceStats'] = Object.fromEntries(
+    Object.entries(trace.services).map(([name, counts]) => [name, withoutZeros(counts)]),
+  )
   const elapsed_ns = trace.end_ns > trace.start_ns ? trace.end_ns - trace.start_ns : 0n
   return withoutZeros({
     traceID: trace.traceId,

@@ -354,14 +354,14 @@ export function mergeSearch(partials: readonly SearchPartial[], limit: number): 
 }
 
 function mergeTraces(a: FoundTrace, b: FoundTrace): FoundTrace {
-  const services: Record<string, { spanCount: number; errorCount: number }> = { ...a.services }
+  const services = new Map(Object.entries(a.services))
   for (const [name, of] of Object.entries(b.services)) {
-    const known = services[name]
+    const known = services.get(name)
     // Parts may overlap (a span held by two sources), so the greater count stands, as in Tempo.
-    services[name] = {
+    services.set(name, {
       spanCount: Math.max(known?.spanCount ?? 0, of.spanCount),
       errorCount: Math.max(known?.errorCount ?? 0, of.errorCount),
-    }
+    })
   }
   const spansets = new Map(a.spansets.map((set) => [identityOf(set), set]))
   for (const set of b.spansets) {
@@ -375,7 +375,8 @@ function mergeTraces(a: FoundTrace, b: FoundTrace): FoundTrace {
     start_ns: a.start_ns < b.start_ns ? a.start_ns : b.start_ns,
     end_ns: a.end_ns > b.end_ns ? a.end_ns : b.end_ns,
     spansets: [...spansets.values()],
-    services,
+    // fromEntries makes own properties: a service may be called `__proto__`.
+    services: Object.fromEntries(services),
   }
 }
 

@@ -140,9 +140,12 @@ function tryFilter(text: string): SpansetFilter | undefined {
 const MATCHER =
   /(?:(?:resource|span|event|link|instrumentation)?\.(?:[^\s{}()=~!<>&|^,"]|"(?:[^"\\]|\\.)*")+|(?:[a-z]+:)?[a-zA-Z]+)\s*(?:!=|=~|!~|>=|<=|=|>|<)\s*(?:"(?:[^"\\]|\\.)*"|`[^`]*`|[\w.]+)/g
 
+/** The pattern's work grows with the square of the text; nobody has typed half of a query this long. */
+const MAX_COMPLETED_CHARS = 4096
+
 /** `{ .a = "x" && .b = }` as `{ .a = "x" }`; a query with `||` is not cut, since that would change what it means. */
 function completeMatchers(text: string): string {
-  if (text.includes('||')) return ''
+  if (text.includes('||') || text.length > MAX_COMPLETED_CHARS) return ''
   const matchers = text.match(MATCHER) ?? []
   return matchers.length === 0 ? '' : `{ ${matchers.join(' && ')} }`
 }
@@ -253,18 +256,19 @@ export function parseTag(tag: string): AttributeExpr {
   )
 }
 
-const V1_PLACES: Readonly<Record<string, AttributeExpr>> = {
-  name: intrinsicOf('name'),
-  'status.code': intrinsicOf('status'),
-  rootName: intrinsicOf('rootName'),
-  rootServiceName: intrinsicOf('rootServiceName'),
-  'root.name': intrinsicOf('rootName'),
-  'root.service.name': intrinsicOf('rootServiceName'),
-  'service.name': attributeOf('resource', 'service.name'),
-}
+const V1_PLACES: ReadonlyMap<string, AttributeExpr> = new Map([
+  ['name', intrinsicOf('name')],
+  ['status.code', intrinsicOf('status')],
+  ['rootName', intrinsicOf('rootName')],
+  ['rootServiceName', intrinsicOf('rootServiceName')],
+  ['root.name', intrinsicOf('rootName')],
+  ['root.service.name', intrinsicOf('rootServiceName')],
+  ['service.name', attributeOf('resource', 'service.name')],
+])
 
 /** Names of the first API are bare keys. */
-export const parseTagV1 = (tag: string): AttributeExpr => V1_PLACES[tag] ?? attributeOf('none', tag)
+export const parseTagV1 = (tag: string): AttributeExpr =>
+  V1_PLACES.get(tag) ?? attributeOf('none', tag)
 
 const IDS = new Set(['trace:id', 'span:id', 'span:parentID', 'link:traceID', 'link:spanID'])
 const NO_VALUES = new Set(['duration', 'traceDuration', 'event:timeSinceStart', 'parent'])
