@@ -27,6 +27,7 @@ import {
   type RpcCode,
 } from '../../otlp/export-reply.js'
 import { budgetOf, type Budget } from './budget.js'
+import { CallGuard, type GuardedCall } from './call-guard.js'
 import { Connections } from './connections.js'
 import type { Door, DoorLoad, Ingest } from './contract.js'
 import { listenOn } from './listen.js'
@@ -53,6 +54,8 @@ export interface GrpcDoorOptions {
   readonly max_inflight_bytes?: number // default 128 MiB
   /** Shared with other doors; default one of its own with the two bounds above. */
   readonly budget?: Budget
+  /** From a call's headers to the end of its message. */
+  readonly receive_timeout_ms?: number // default 60000
   readonly log?: Log
   readonly clock?: Clock
 }
@@ -60,6 +63,8 @@ export interface GrpcDoorOptions {
 /** Peers that vanished without a word are noticed after this. */
 const KEEPALIVE_MS = 120_000
 const KEEPALIVE_TIMEOUT_MS = 20_000
+/** Connections are bounded, so those without a call are told to come back when they have one. */
+const CONNECTION_IDLE_MS = 600_000
 const CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
 const STREAM_WINDOW_BYTES = 1024 * 1024
 const HEALTH_SERVING = 1
@@ -84,6 +89,7 @@ export class GrpcDoor implements Door {
   readonly #connections = new Connections()
   readonly #listener: SocketServer
   readonly #budget: Budget
+  readonly #guard: CallGuard
   readonly #widened = new WeakSet<object>()
   #draining = false
 
@@ -91,11 +97,13 @@ export class GrpcDoor implements Door {
     this.#options = withDefaults(options)
     const { max_message_bytes, max_streams, max_connections } = this.#options
     this.#budget = this.#options.budget
+    this.#guard = new CallGuard({ ...this.#options, budget: this.#budget })
     this.#server = new Server({
       'grpc.max_receive_message_length': max_message_bytes,
       'grpc.max_concurrent_streams': max_streams,
       'grpc.keepalive_time_ms': KEEPALIVE_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
       'grpc.enable_channelz': 0,
       interceptors: [this.#admit],
     })
@@ -122,6 +130,7 @@ export class GrpcDoor implements Door {
       return
     }
     this.#connections.add(socket)
+    this.#guard.connected(socket)
     socket.on('error', (error) =>
       this.#options.log.debug('connection lost', { err: errorText(error) }),
     )
@@ -143,6 +152,7 @@ export class GrpcDoor implements Door {
     waiting.abort()
     const connections = this.#connections.size
     if (connections > 0) log.warn('connections closed by force', { connections, deadline_ms })
+    this.#guard.stop()
     this.#server.forceShutdown()
     await this.#connections.destroyAll()
     await closed
@@ -151,12 +161,20 @@ export class GrpcDoor implements Door {
   /** Refuses a call before its message is read. An interceptor may return the call as it is, so the others cost nothing. */
   readonly #admit: ServerInterceptor = (method, call) => {
     this.#widen(call)
-    if (method.path === EXPORT_PATH && this.#budget.isFull) {
-      const text = this.#budget.refuse()
-      const failure = failureOf('unavailable', text, this.#options.retryAfter_ms)
-      call.sendStatus(statusOf(failure))
+    const refuse = (text: string) => {
+      call.sendStatus(statusOf(failureOf('unavailable', text, this.#options.retryAfter_ms)))
+    }
+    if (method.path === EXPORT_PATH && this.#budget.isFull) refuse(this.#budget.refuse())
+    else {
+      this.#guard.admit(call as GuardedCall, (why) =>
+        refuse(why === 'full' ? this.#budget.refuse() : this.#slowText()),
+      )
     }
     return call as ServerInterceptingCall
+  }
+
+  #slowText(): string {
+    return `the message did not arrive within ${this.#options.receive_timeout_ms} ms`
   }
 
   /** Lets a connection send more before it hears from us; at HTTP/2's 64 KiB a client 20 ms away gets 3 MB/s through. */
@@ -177,9 +195,10 @@ export class GrpcDoor implements Door {
       reply(statusOf(failureOf(tenancy.refused, tenancy.message, 0)))
       return
     }
-    this.#budget.enter(body.length)
+    // The guard has counted its bytes as they came, and does until its stream is closed.
+    this.#budget.enter(0)
     const answer = (send: () => void) => {
-      this.#budget.leave(body.length)
+      this.#budget.leave(0)
       send()
     }
     this.#options.ingest.push({ tenant: tenancy.tenant, body }).then(
@@ -217,6 +236,7 @@ function withDefaults(options: GrpcDoorOptions): Required<GrpcDoorOptions> {
     retryAfter_ms: 5000,
     max_connections: 1024,
     max_streams: 128,
+    receive_timeout_ms: 60_000,
     log: silentLog,
     clock: systemClock,
     ...options,

@@ -1,11 +1,8 @@
 /** Owns reading an HTTP request's body within bounds, whatever it claims to be and however well it is compressed. */
 import type { IncomingMessage } from 'node:http'
-import { promisify } from 'node:util'
-import { gunzip, inflate } from 'node:zlib'
+import { DecompressError, decompress, type Compression } from './decompress.js'
 
-export type ContentEncoding = 'identity' | 'gzip' | 'deflate'
-
-const decompressors = { gzip: promisify(gunzip), deflate: promisify(inflate) }
+export type ContentEncoding = 'identity' | Compression
 
 /** The compression that a Content-Encoding header names; undefined when we do not read it. */
 export function contentEncoding(header: string | undefined): ContentEncoding | undefined {
@@ -14,10 +11,15 @@ export function contentEncoding(header: string | undefined): ContentEncoding | u
   return name === 'gzip' || name === 'deflate' ? name : undefined
 }
 
+const NO_ROOM = 'no room for the body'
+
 export class BodyError extends Error {
   constructor(
-    /** GONE: the client left before the end of its body; there is nobody to answer. */
-    readonly code: 'TOO_LARGE' | 'MALFORMED' | 'GONE',
+    /**
+     * GONE: the client left before the end of its body; there is nobody to answer. NO_ROOM: all bodies together are more
+     * than the door may hold.
+     */
+    readonly code: 'TOO_LARGE' | 'MALFORMED' | 'NO_ROOM' | 'GONE',
     message: string,
   ) {
     super(message)
@@ -29,11 +31,11 @@ export interface ReadBodyOptions {
   readonly compression: ContentEncoding
   /** Of the body as sent, and of what it decompresses to. */
   readonly max_bytes: number
-  /** Told of memory as it is taken. */
-  readonly onBytes: (bytes: number) => void
+  /** Told of memory as it is taken; false when there is no room for it. */
+  readonly onBytes: (bytes: number) => boolean
 }
 
-/** Reads the whole body and decompresses it. On TOO_LARGE the rest of the body is still unread. */
+/** Reads the whole body and decompresses it. On TOO_LARGE and NO_ROOM the rest of the body is still unread. */
 export async function readBody(
   req: IncomingMessage,
   options: ReadBodyOptions,
@@ -42,17 +44,16 @@ export async function readBody(
   if (options.compression === 'identity') return sent
   const { max_bytes } = options
   try {
-    // zlib stops as soon as the limit is passed; it works on libuv's threads, so a door's loop is not held up.
-    const body = await decompressors[options.compression](sent, { maxOutputLength: max_bytes })
-    options.onBytes(body.length)
+    const body = await decompress(options.compression, sent, max_bytes)
+    if (!options.onBytes(body.length)) throw new BodyError('NO_ROOM', NO_ROOM)
     return body
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-      const text = `request body decompresses to more than ${max_bytes} bytes`
-      throw new BodyError('TOO_LARGE', text)
-    }
-    const text = `request body is no valid ${options.compression}: ${(error as Error).message}`
-    throw new BodyError('MALFORMED', text)
+    if (!(error instanceof DecompressError)) throw error
+    const text =
+      error.code === 'TOO_LARGE'
+        ? `request body decompresses to more than ${max_bytes} bytes`
+        : `request body is no valid ${options.compression}: ${error.message}`
+    throw new BodyError(error.code, text)
   }
 }
 
@@ -66,11 +67,12 @@ function collect(req: IncomingMessage, options: ReadBodyOptions): Promise<Buffer
     }
     const onData = (chunk: Buffer) => {
       total += chunk.length
-      options.onBytes(chunk.length)
+      const hasRoom = options.onBytes(chunk.length)
       chunks.push(chunk)
-      if (total <= options.max_bytes) return
-      const text = `request body is more than ${options.max_bytes} bytes`
-      finish(() => reject(new BodyError('TOO_LARGE', text)))
+      if (total > options.max_bytes) {
+        const text = `request body is more than ${options.max_bytes} bytes`
+        finish(() => reject(new BodyError('TOO_LARGE', text)))
+      } else if (!hasRoom) finish(() => reject(new BodyError('NO_ROOM', NO_ROOM)))
     }
     const onEnd = () =>
       finish(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))

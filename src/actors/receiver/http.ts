@@ -29,7 +29,7 @@ export interface HttpDoorOptions {
   readonly key?: string // default 'distributor.receivers.otlp.protocols.http.endpoint'
   readonly path?: string // default '/v1/traces'
   /** Of a body as sent and as decompressed. */
-  readonly max_body_bytes?: number // default 16 MiB
+  readonly max_message_bytes?: number // default 16 MiB
   readonly retryAfter_ms?: number // default 5000, for refusals that name no time
   readonly max_connections?: number // default 1024
   readonly max_inflight_requests?: number // default 4096
@@ -50,6 +50,7 @@ const MEDIA_TYPES: Record<Encoding, string> = {
   protobuf: 'application/x-protobuf',
   json: 'application/json',
 }
+const REFUSALS = { TOO_LARGE: 'too_large', MALFORMED: 'invalid', NO_ROOM: 'unavailable' } as const
 const MAX_HEADER_BYTES = 16 * 1024
 /** How long the rest of a refused body is read and thrown away, so that the answer is not lost in a reset. */
 const LINGER_MS = 1000
@@ -133,15 +134,14 @@ export class HttpDoor implements Door {
       refuse(failureOf(tenancy.refused, tenancy.message, 0))
       return
     }
-    const { retryAfter_ms, max_body_bytes } = this.#options
+    const { retryAfter_ms, max_message_bytes } = this.#options
     if (this.#budget.isFull) {
-      const text = this.#budget.refuse()
-      refuse(failureOf('unavailable', text, retryAfter_ms))
+      refuse(failureOf('unavailable', this.#fullText(), retryAfter_ms))
       return
     }
     const announced = Number(req.headers['content-length'] ?? 0)
-    if (announced > max_body_bytes) {
-      refuse(tooLarge(announced, max_body_bytes))
+    if (announced > max_message_bytes) {
+      refuse(tooLarge(announced, max_message_bytes))
       return
     }
     const compression = contentEncoding(req.headers['content-encoding'])
@@ -153,6 +153,7 @@ export class HttpDoor implements Door {
       const body = await this.#read(req, compression!, (bytes) => {
         held_bytes += bytes
         this.#budget.grow(bytes)
+        return !this.#budget.isOver
       })
       const result = await this.#push(tenancy.tenant, encoding, body)
       if (result.ok)
@@ -161,8 +162,8 @@ export class HttpDoor implements Door {
     } catch (error) {
       if (!(error instanceof BodyError)) throw error
       if (error.code === 'GONE') return
-      const refused = error.code === 'TOO_LARGE' ? 'too_large' : 'invalid'
-      refuse(failureOf(refused, error.message, 0))
+      const text = error.code === 'NO_ROOM' ? this.#fullText() : error.message
+      refuse(failureOf(REFUSALS[error.code], text, retryAfter_ms))
     } finally {
       this.#budget.leave(held_bytes)
     }
@@ -190,15 +191,19 @@ export class HttpDoor implements Door {
     return undefined
   }
 
-  #read(req: IncomingMessage, compression: ContentEncoding, onBytes: (bytes: number) => void) {
-    return readBody(req, { compression, max_bytes: this.#options.max_body_bytes, onBytes })
+  #fullText(): string {
+    return this.#budget.refuse()
+  }
+
+  #read(req: IncomingMessage, compression: ContentEncoding, onBytes: (bytes: number) => boolean) {
+    return readBody(req, { compression, max_bytes: this.#options.max_message_bytes, onBytes })
   }
 
   async #push(tenant: string, encoding: Encoding, body: Uint8Array): Promise<PushResult> {
     if (encoding === 'protobuf') return this.#options.ingest.push({ tenant, body })
     let request: Uint8Array
     try {
-      request = requestFromJson(new TextDecoder().decode(body))
+      request = requestFromJson(body)
     } catch (error) {
       if (!(error instanceof OtlpJsonError)) throw error
       return { ok: false, refused: 'invalid', message: error.message }
@@ -232,7 +237,7 @@ function withDefaults(options: HttpDoorOptions): Required<HttpDoorOptions> {
     budget: budgetOf(bounds),
     key: 'distributor.receivers.otlp.protocols.http.endpoint',
     path: '/v1/traces',
-    max_body_bytes: 16 * 1024 * 1024,
+    max_message_bytes: 16 * 1024 * 1024,
     retryAfter_ms: 5000,
     max_connections: 1024,
     headers_timeout_ms: 10_000,

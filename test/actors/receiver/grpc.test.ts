@@ -183,26 +183,29 @@ describe('bounds', () => {
     )
     await until(() => ingest.requests.length === 8)
     await new Promise((resolve) => setTimeout(resolve, 50))
-    expect(door.load).toEqual({ connections: 1, requests: 8, bytes: 8 * 500 })
+    // Five bytes before each message say how long it is.
+    expect(door.load).toEqual({ connections: 1, requests: 8, bytes: 8 * 505 })
     ingest.answer = () => TAKEN
     ingest.release()
     await Promise.all(calls)
     expect(answered).toBe(100)
+    await until(() => door.load.bytes === 0)
     expect(door.load).toEqual({ connections: 1, requests: 0, bytes: 0 })
   })
 
   it('refuses calls, retryably and unread, while too much is in flight', async () => {
-    const { ingest, port } = await open({ max_inflight_bytes: 1000 })
+    const { ingest, door, port } = await open({ max_inflight_bytes: 2000 })
     ingest.hold()
     const client = dial(port)
-    const first = call(client, new Uint8Array(1000))
+    const first = call(client, new Uint8Array(995))
     await until(() => ingest.requests.length === 1)
     const error = await refusal(call(client, new Uint8Array(1_000_000)))
     expect([error.code, retryInfo(error)]).toEqual([status.UNAVAILABLE, 5])
-    expect(error.details).toContain('1 requests (of 4096) with 1000 bytes (of 1000)')
+    expect(error.details).toContain('1 requests (of 4096) with 1000 bytes (of 2000)')
     await call(client, new Uint8Array(0), {}, HEALTH_PATH)
     ingest.release()
     await first
+    await until(() => door.load.bytes === 0)
     ingest.answer = () => TAKEN
     await call(client, new Uint8Array(10))
   })

@@ -152,7 +152,7 @@ describe('POST /v1/traces', () => {
   })
 
   it('answers Expect: 100-continue, and refuses a long body before it is sent', async () => {
-    const { ingest, port } = await open({ max_body_bytes: 1000 })
+    const { ingest, port } = await open({ max_message_bytes: 1000 })
     const headers = { expect: '100-continue', 'content-length': '500' }
     expect(await post(port, { headers, body: Buffer.alloc(500) })).toMatchObject({
       status: 200,
@@ -229,7 +229,7 @@ describe('refusals', () => {
   })
 
   it('refuses bodies over the limit: announced, chunked, or compressed', async () => {
-    const { ingest, port, door } = await open({ max_body_bytes: 100_000 })
+    const { ingest, port, door } = await open({ max_message_bytes: 100_000 })
     const long = new Random(4).bytes(100_001)
     expect((await post(port, { body: long })).status).toBe(413)
     expect((await post(port, { pieces: [long] })).status).toBe(413)
