@@ -7,7 +7,9 @@ import type { Config } from '../config.js'
 import { releaseDeadOwner } from '../bus/ring.js'
 import { Supervisor } from '../bus/supervisor.js'
 import { buildInfo } from '../lib/build-info.js'
+import { disarmClockSteps } from '../lib/clock-step.js'
 import { tuneEngine } from '../lib/engine.js'
+import { disarmFailpoints } from '../lib/failpoints.js'
 import { createLog, errorText, type Log, type LogFormat } from '../lib/log.js'
 import { Metrics } from '../lib/metrics.js'
 import { systemClock } from '../lib/time.js'
@@ -48,6 +50,7 @@ async function run(line: CommandLine): Promise<number> {
     if (loaded.warnings.length === 0) say('configuration is fine\n')
     return loaded.warnings.length === 0 ? 0 : FAILED
   }
+  if (!config.actors.chaos) disarmChaos()
   tuneEngine()
   const format = logFormat(config)
   const log = createLog({ level: config.server.log_level, format })
@@ -150,6 +153,12 @@ function onSignals(supervisor: Supervisor, log: Log): () => void {
     process.off('SIGINT', handle)
     process.off('SIGTERM', handle)
   }
+}
+
+/** What tests set in the environment is for tests. */
+function disarmChaos(): void {
+  disarmFailpoints()
+  disarmClockSteps()
 }
 
 function logFormat(config: Config): LogFormat {

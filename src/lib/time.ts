@@ -1,4 +1,6 @@
 /** Owns the clock: nothing else reads the wall clock or sets a timer directly, so that tests can run on a fake one. */
+import { clockStep_ms } from './clock-step.js'
+
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number
@@ -9,7 +11,7 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => Date.now() + clockStep_ms(),
   monotonic: () => performance.now(),
   sleep: (delay_ms, signal) =>
     new Promise((resolve) => {

@@ -5,7 +5,9 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const MAIN = new URL('../../dist/main.js', import.meta.url).pathname
+/** TEMPO_ACTORS_DIST: another build, for a machine on which several are tried at once. */
+const DIST = process.env.TEMPO_ACTORS_DIST ?? new URL('../../dist', import.meta.url).pathname
+const MAIN = join(DIST, 'main.js')
 const READY_TIMEOUT_MS = 60_000
 
 export interface ServerOptions {
@@ -14,6 +16,15 @@ export interface ServerOptions {
   /** Keeps the data of an earlier server. */
   readonly folder?: string
   readonly ports?: Ports
+  /** Beside our own environment. */
+  readonly env?: Readonly<Record<string, string>>
+  /** A program and its arguments that run the server, such as strace. */
+  readonly under?: readonly string[]
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
 }
 
 export interface Ports {
@@ -24,18 +35,31 @@ export interface Ports {
 
 export class TestServer {
   log = ''
+  /** Heeded at the next start. */
+  env: Readonly<Record<string, string>>
+  readonly #under: readonly string[]
   #child: ChildProcess | undefined
 
   private constructor(
     readonly folder: string,
     readonly ports: Ports,
     private readonly flags: readonly string[],
-  ) {}
+    { env = {}, under = [] }: ServerOptions,
+  ) {
+    this.env = env
+    this.#under = under
+  }
 
-  static async start(options: ServerOptions = {}): Promise<TestServer> {
+  /** Starts nothing yet. */
+  static async at(options: ServerOptions = {}): Promise<TestServer> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'tempo-actors-'))
     const ports = options.ports ?? (await freePorts())
-    const server = new TestServer(folder, ports, options.flags ?? [])
+    return new TestServer(folder, ports, options.flags ?? [], options)
+  }
+
+  /** Starts a server and waits until it is ready. */
+  static async start(options: ServerOptions = {}): Promise<TestServer> {
+    const server = await TestServer.at(options)
     await server.up()
     return server
   }
@@ -58,6 +82,12 @@ export class TestServer {
 
   /** Starts the process (again) and waits until it is ready. */
   async up(): Promise<void> {
+    this.launch()
+    await this.ready()
+  }
+
+  /** Starts the process and does not wait for it. */
+  launch(): void {
     const { grpc, http, api } = this.ports
     const args = [
       MAIN,
@@ -67,22 +97,41 @@ export class TestServer {
       `--distributor.receivers.otlp.protocols.http.endpoint=127.0.0.1:${http}`,
       ...this.flags,
     ]
-    const child = spawn(process.execPath, args, {
+    const [program, ...rest] = [...this.#under, process.execPath, ...args] as [string, ...string[]]
+    const child = spawn(program, rest, {
       cwd: this.folder,
+      env: { ...process.env, ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (text: Buffer) => (this.log += text.toString()))
     }
-    await this.ready()
+  }
+
+  /** How the process ended, when it does within the time; undefined when it lives on. */
+  async ended(timeout_ms: number): Promise<Exit | undefined> {
+    const child = this.#child
+    if (!child) return { code: null, signal: null }
+    const exit = () =>
+      child.exitCode === null && child.signalCode === null
+        ? undefined
+        : { code: child.exitCode, signal: child.signalCode }
+    const deadline = Date.now() + timeout_ms
+    while (exit() === undefined && Date.now() < deadline) await sleep(20)
+    return exit()
+  }
+
+  /** Sends a signal and does not wait for what it does. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal)
   }
 
   /** Resolves when /ready answers 200; rejects with the log when it does not in time. */
   async ready(): Promise<void> {
     const deadline = Date.now() + READY_TIMEOUT_MS
     while (Date.now() < deadline) {
-      if (this.#child?.exitCode !== null) break
+      if (this.#child?.exitCode !== null || this.#child.signalCode !== null) break
       const reply = await fetch(`${this.base}/ready`).catch(() => undefined)
       if (reply?.status === 200) return
       await sleep(50)

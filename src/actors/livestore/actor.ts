@@ -70,7 +70,9 @@ export default class Livestore implements Actor {
 
   async start(): Promise<void> {
     const { config, clock, log } = this.#ctx
-    this.#backend = await openBackend(config.storage, { clock, log })
+    // A local backend has to last as long as the copy that is deleted for it.
+    const sync = config.actors.wal_sync === 'flushed'
+    this.#backend = await openBackend(config.storage, { clock, log, sync })
     this.#builder = new BlockBuilder({
       concurrency: config.live_store.complete_block_concurrency,
       heap: config.memory.heaps.builder,
@@ -113,7 +115,7 @@ export default class Livestore implements Actor {
   }
 
   async #own(number: number): Promise<Owned> {
-    const { config, shared, clock, log, actorId } = this.#ctx
+    const { config, shared, clock, log, actorId, abort: waitForRoom } = this.#ctx
     const path = config.live_store.wal_path
     const catalog = new Catalog(shared[`catalog-${number}`]!)
     const ring = new Ring(shared[`traces-${number}`]!)
@@ -123,8 +125,9 @@ export default class Livestore implements Actor {
       sync: config.actors.wal_sync,
       clock,
       log,
+      waitForRoom,
     })
-    const state = await LivestoreState.open({ path, partition: number, clock, log })
+    const state = await LivestoreState.open({ path, partition: number, clock, log, waitForRoom })
     const fsync = config.actors.wal_sync === 'flushed'
     const blocks = new LocalBlocks(localBlocksPath(path, number), { fsync })
     const pipeline = new BlockPipeline({

@@ -4,6 +4,7 @@
  * searchable and the segment stays on disk.
  */
 import { backoffDelay_ms } from '../../lib/backoff.js'
+import { failpoint } from '../../lib/failpoints.js'
 import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import type { LocalBlocks } from '../../storage/backend/local-blocks.js'
@@ -111,7 +112,9 @@ export class BlockPipeline {
   /** The lifecycle has the block in the backend. */
   async flushed(block: CompleteBlock): Promise<void> {
     const { state, catalog, clock } = this.#options
+    failpoint('flush.note.before', block.blockId)
     await state.markFlushed(block.blockId, clock.now())
+    failpoint('flush.note.after', block.blockId)
     const entry = this.#entries.get(block.blockId)
     if (entry !== undefined) catalog.markFlushed(entry)
   }
@@ -135,14 +138,16 @@ export class BlockPipeline {
       this.#entries.delete(block.blockId)
     }
     await blocks.delete(block.tenant, block.blockId)
+    failpoint('local.delete.after', block.blockId)
     await lifecycle.deleted(block)
+    failpoint('backend.flag.deleted', block.blockId)
     await state.removeBlock(block.blockId)
+    failpoint('local.forget.after', block.blockId)
     metrics.cleared.inc()
     log.debug('local block deleted', { block: block.blockId, tenant: block.tenant })
   }
 
   async #buildSlice(slice: CutSlice): Promise<void> {
-    const { wal, log } = this.#options
     for (const head of slice.heads) {
       for (let attempt = 0; !(await this.#tryBuild(slice, head, attempt)); attempt++) {
         await this.#options.clock.sleep(
@@ -153,12 +158,28 @@ export class BlockPipeline {
       }
       if (this.#stopping.signal.aborted) return
     }
+    // The slice is complete with the last block; its segment may go later.
+    if (!(await this.#tryDrop(slice.segment))) void this.#dropLater(slice.segment)
+  }
+
+  /** Retried for ever: until it is gone, a segment takes room and keeps its blocks from being deleted. */
+  async #dropLater(segment: number): Promise<void> {
+    const { clock, random } = this.#options
+    for (let attempt = 0; ; attempt++) {
+      await clock.sleep(backoffDelay_ms(attempt, RETRY, random), this.#stopping.signal)
+      if (this.#stopping.signal.aborted || (await this.#tryDrop(segment))) return
+    }
+  }
+
+  async #tryDrop(segment: number): Promise<boolean> {
+    const { wal, log } = this.#options
     try {
-      await wal.drop(slice.segment)
-      this.#segments.delete(slice.segment)
+      await wal.drop(segment)
+      this.#segments.delete(segment)
+      return true
     } catch (error) {
-      // It is tried again at the next start; until then it only takes room, and keeps its blocks from being deleted.
-      log.warn('WAL segment not dropped', { segment: slice.segment, error: errorText(error) })
+      log.warn('WAL segment not dropped, will try again', { segment, error: errorText(error) })
+      return false
     }
   }
 
@@ -218,7 +239,9 @@ export class BlockPipeline {
       flushedAt_ms: undefined,
       meta,
     }
+    failpoint('block.note.before', head.blockId)
     await state.putBlock(block)
+    failpoint('block.note.after', head.blockId)
     catalog.markLocal(head.entry, factsOf(meta))
     this.#entries.set(head.blockId, head.entry)
     metrics.completed.inc()

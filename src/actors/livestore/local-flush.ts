@@ -6,6 +6,7 @@
  * also held locally it carries `nocompact.flg`, so that no compactor merges what queries still read here.
  */
 import { backoffDelay_ms } from '../../lib/backoff.js'
+import { failpoint } from '../../lib/failpoints.js'
 import { errorText, type Log } from '../../lib/log.js'
 import type { Counter, Histogram } from '../../lib/metrics.js'
 import type { Clock } from '../../lib/time.js'
@@ -206,14 +207,18 @@ export class LocalFlush implements CompleteBlockLifecycle {
     const files = await filesOf(block)
     const meta = files.find((file) => file.name === META)
     if (!meta) throw new Error(`block ${block.blockId} has no meta.json on local disk`)
+    failpoint('upload.before', folder)
     for (const { name, path } of files) {
       if (name === META) continue
       isOver.throwIfAborted()
       await backend.putFile(`${folder}/${name}`, path)
     }
+    failpoint('upload.data.after', folder)
     isOver.throwIfAborted()
     await backend.put(`${folder}/${NOCOMPACT_FLAG}`, new Uint8Array(0))
     isOver.throwIfAborted()
+    failpoint('upload.meta.before', folder)
     await backend.putFile(`${folder}/${META}`, meta.path)
+    failpoint('upload.meta.after', folder)
   }
 }

@@ -10,6 +10,7 @@
 import { randomUUID } from 'node:crypto'
 import type { AckMarker } from '../../bus/acks.js'
 import type { BusRecord, Consumer } from '../../bus/consumer.js'
+import { failpoint } from '../../lib/failpoints.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import type { Catalog } from '../../storage/catalog.js'
@@ -239,6 +240,7 @@ export class Partition {
     const waiters = this.#orderedCut.splice(0)
     const slice = this.#slice
     if (slice.heads.size > 0) {
+      failpoint('cut.before', partition)
       await wal.rotate()
       for (const head of slice.heads.values()) catalog.markCut(head.entry)
       judge.cut(slice.heads.values())
@@ -252,6 +254,7 @@ export class Partition {
         tenants: slice.heads.size,
       })
       pipeline.build({ segment: slice.segment, heads: cutHeads(slice) })
+      failpoint('cut.after', partition)
     }
     for (const resolve of waiters) resolve()
   }

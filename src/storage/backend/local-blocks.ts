@@ -2,8 +2,10 @@
  * Owns the complete blocks on local disk: `<root>/<tenant>/<uuid>/`. A block is written in a draft folder and appears by
  * one rename of the folder, so a block that is there is whole; drafts left by a crash are removed at open.
  */
-import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncUpwards } from '../../lib/durable-folders.js'
+import { failpoint } from '../../lib/failpoints.js'
 import {
   CorruptBlock,
   type BlockMeta,
@@ -35,12 +37,14 @@ export class LocalBlocks {
 
   /**
    * Every whole block; removes what a crash left half done. After a power cut a block may have lost what was not synced:
-   * one whose meta.json cannot be used is set aside and told to `onDamaged`, so that the others are served.
+   * one whose meta.json cannot be used, or whose files are shorter than it says, is set aside and told to
+   * `onDamaged`, so that the others are served.
    */
   async sweep(
     onDamaged: (folder: string, error: unknown) => void = () => undefined,
   ): Promise<BlockMeta[]> {
     await mkdir(this.root, { recursive: true })
+    if (this.#options.fsync) syncUpwards(this.root)
     const found: BlockMeta[] = []
     for (const tenant of await readdir(this.root, { withFileTypes: true })) {
       if (!tenant.isDirectory()) continue
@@ -73,7 +77,9 @@ export class LocalBlocks {
     onDamaged: (folder: string, error: unknown) => void,
   ): Promise<BlockMeta | undefined> {
     try {
-      return parseMeta(await readFile(join(folder, META)), blockId)
+      const meta = parseMeta(await readFile(join(folder, META)), blockId)
+      await mustHaveSize(folder, await readdir(folder), meta)
+      return meta
     } catch (error) {
       const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT'
       if (!isGone && !(error instanceof CorruptBlock)) throw error
@@ -84,10 +90,14 @@ export class LocalBlocks {
     }
   }
 
-  /** The files of a block, for the upload. */
+  /** The files of a block, for the upload; throws `CorruptBlock` when they are shorter than meta.json says. */
   async files(tenant: string, blockId: string): Promise<{ name: string; path: string }[]> {
     const folder = join(this.root, tenant, blockId)
-    return (await readdir(folder)).map((name) => ({ name, path: join(folder, name) }))
+    const names = await readdir(folder)
+    if (names.includes(META)) {
+      await mustHaveSize(folder, names, parseMeta(await readFile(join(folder, META)), blockId))
+    }
+    return names.map((name) => ({ name, path: join(folder, name) }))
   }
 
   /** Begins a block; what an earlier try left behind is removed. */
@@ -95,6 +105,7 @@ export class LocalBlocks {
     const target = join(this.root, tenant, blockId)
     const folder = target + DRAFT
     await rm(folder, { recursive: true, force: true })
+    failpoint('block.write.before', folder)
     await mkdir(folder, { recursive: true })
     return new Draft(folder, target, this.#options.fsync)
   }
@@ -103,7 +114,9 @@ export class LocalBlocks {
   async delete(tenant: string, blockId: string): Promise<void> {
     const folder = join(this.root, tenant, blockId)
     try {
+      failpoint('local.delete.before', folder)
       await rename(folder, folder + DELETED)
+      failpoint('local.delete.renamed', folder)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
@@ -125,12 +138,20 @@ export class Draft implements BlockSink {
 
   /** Writes meta.json and makes the block appear. */
   async complete(meta: BlockMeta): Promise<void> {
+    failpoint('block.meta.before', this.target)
     const file = await this.create(META)
     await file.write(serializeMeta(meta))
     await file.close()
     if (this.fsync) await syncFolder(this.folder)
+    failpoint('block.meta.after', this.target)
     await rename(this.folder, this.target)
-    if (this.fsync) await syncFolder(dirname(this.target))
+    if (this.fsync) {
+      const tenant = dirname(this.target)
+      await syncFolder(tenant)
+      // Of a new tenant the folder itself is a new name.
+      await syncFolder(dirname(tenant))
+    }
+    failpoint('block.rename.after', this.target)
   }
 
   async discard(): Promise<void> {
@@ -156,6 +177,21 @@ class FileWriter implements ObjectWriter {
       await this.file.close()
     }
   }
+}
+
+/** A disk that lost its power may keep a file's name and lose its end. */
+async function mustHaveSize(
+  folder: string,
+  names: readonly string[],
+  meta: BlockMeta,
+): Promise<void> {
+  let size_bytes = 0
+  for (const name of names) {
+    if (name !== META) size_bytes += (await stat(join(folder, name))).size
+  }
+  if (size_bytes >= meta.size) return
+  const detail = `the data in ${folder} has ${size_bytes} bytes, meta.json says ${meta.size}`
+  throw new CorruptBlock(meta.blockID, 'data', size_bytes, detail)
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -258,9 +258,13 @@ export class LocalBackend implements OpenBackend {
     }
   }
 
-  /** fsyncs the object's folder, and where folders were made each parent up to the one that existed before. */
+  /**
+   * fsyncs the object's folder and each parent up to the root, and beyond it where folders were made: a folder that was there
+   * before may be one that a process made and died before it was synced.
+   */
   private async syncFolders(folder: string, made: string | undefined): Promise<void> {
-    const last = made === undefined ? folder : dirname(resolve(made))
+    const above = made === undefined ? this.root : dirname(resolve(made))
+    const last = above.length < this.root.length ? above : this.root
     for (let at = folder; ; at = dirname(at)) {
       await syncPath(at)
       if (at === last || at === dirname(at)) return

@@ -14,6 +14,14 @@ export class WalFailed extends Error {
   }
 }
 
+/** There was no room to open a file of the log; later there may be. */
+export class WalDiskFull extends WalFailed {
+  constructor(path: string, reason: string) {
+    super(path, `disk is full: ${reason}`)
+    this.name = 'WalDiskFull'
+  }
+}
+
 /** The files were written by a newer program. */
 export class WalVersionUnsupported extends Error {
   readonly code = 'WAL_VERSION_UNSUPPORTED'

@@ -22,7 +22,7 @@ import { open, type RootDatabase, type RootDatabaseOptions } from 'lmdb'
 import { assert } from '../../lib/assert.js'
 import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
-import { WalFailed } from './errors.js'
+import { WalDiskFull, WalFailed } from './errors.js'
 import { preflight } from './preflight.js'
 
 export interface WriteOp {
@@ -118,6 +118,22 @@ export class LmdbEnv {
       return new LmdbEnv(open<Uint8Array, Uint8Array>(options.path, settings), options)
     } catch (error) {
       throw new WalFailed(options.path, `cannot open: ${errorText(error)}`)
+    }
+  }
+
+  /** As `open`; without room on the disk it waits until there is some, or rejects at the signal. */
+  static async openWhenRoom(options: EnvOptions, signal?: AbortSignal): Promise<LmdbEnv> {
+    const { path, clock, log } = options
+    for (let isTold = false; ; isTold = true) {
+      try {
+        const env = LmdbEnv.open(options)
+        if (isTold) log.info('disk has room again: wal is open', { path })
+        return env
+      } catch (error) {
+        if (!(error instanceof WalDiskFull) || !signal || signal.aborted) throw error
+        if (!isTold) log.error('disk is full: wal waits for room to open a file', { path, reason: error.reason }) // prettier-ignore
+        await clock.sleep(SPACE_RETRY_MS, signal)
+      }
     }
   }
 

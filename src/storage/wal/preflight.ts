@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { errorText } from '../../lib/log.js'
-import { WalCorrupt, WalFailed } from './errors.js'
+import { WalCorrupt, WalDiskFull, WalFailed } from './errors.js'
 import {
   META_BYTES,
   currentBootId,
@@ -35,8 +35,9 @@ const MAX_PAGE_BYTES = 65_536
 const PROBE_BYTES = 64 * 1024
 /** As many files as an open holds: data, meta, lock, and one to spare. */
 const PROBE_FILES = 4
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 
-/** Throws `WalFailed` when the folder cannot be written to, `WalCorrupt` when its file is no LMDB file of ours. */
+/** Throws `WalDiskFull` without room, `WalFailed` when the folder cannot be written to, `WalCorrupt` when its file is no LMDB file of ours. */
 export function preflight(path: string): void {
   try {
     mkdirSync(path, { recursive: true })
@@ -44,7 +45,9 @@ export function preflight(path: string): void {
     mustBeFile(join(path, 'lock.mdb'))
     mustBeFile(join(path, 'data.mdb'))
   } catch (error) {
-    throw new WalFailed(path, errorText(error))
+    if (error instanceof WalFailed) throw error
+    const isFull = NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '')
+    throw new (isFull ? WalDiskFull : WalFailed)(path, errorText(error))
   }
   checkMetaPages(path)
 }
@@ -57,7 +60,7 @@ function probe(path: string): void {
     for (let i = 0; i < PROBE_FILES; i++) fds.push(openSync(file, 'w'))
     const written = writeSync(fds[0]!, new Uint8Array(PROBE_BYTES))
     if (written < PROBE_BYTES)
-      throw new Error(`only ${written} of ${PROBE_BYTES} bytes could be written`)
+      throw new WalDiskFull(path, `only ${written} of ${PROBE_BYTES} bytes could be written`)
   } finally {
     for (const fd of fds) closeSync(fd)
     if (fds.length > 0) unlinkSync(file)

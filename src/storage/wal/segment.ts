@@ -2,8 +2,9 @@
  * Owns one segment: the records of one partition and time slice, of all tenants, in one LMDB file that is only appended to and later
  * dropped whole. At most one transaction is in flight; appends that come meanwhile go together into the next.
  */
-import { fsyncSync, openSync, closeSync } from 'node:fs'
 import { assert } from '../../lib/assert.js'
+import { syncUpwards } from '../../lib/durable-folders.js'
+import { failpoint } from '../../lib/failpoints.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import { WalCorrupt, WalFailed, WalVersionUnsupported } from './errors.js'
@@ -63,6 +64,8 @@ export interface SegmentOptions {
   mapSize_bytes?: number
   commitTimeout_ms?: number
   minFree_bytes?: number
+  /** Given: an open waits for the disk to have room, until the signal. Otherwise it fails. */
+  waitForRoom?: AbortSignal
 }
 
 interface Waiter {
@@ -110,7 +113,9 @@ export class Segment {
     baseOffset: number,
     options: SegmentOptions,
   ): Promise<Segment> {
-    const env = openEnv(path, options)
+    const env = await openEnv(path, options)
+    // Before the header: a segment that has one is sure to be found, also when the process dies right after it.
+    if (options.sync === 'flushed') syncUpwards(path)
     const header: SegmentHeader = {
       format: FORMAT_VERSION,
       partition: options.partition,
@@ -123,13 +128,13 @@ export class Segment {
       { key: HEADER_KEY, value: encodeHeader(header) },
       { key: PROGRESS_KEY, value: encodeProgress(progress) },
     ])
-    if (options.sync === 'flushed') syncFolders(path)
+    failpoint('wal.segment.created', path)
     return new Segment(env, header, progress, [], options)
   }
 
   /** Opens what is there; undefined when the program died before the header of a new segment was committed. */
   static async open(path: string, options: SegmentOptions): Promise<Segment | undefined> {
-    const env = openEnv(path, options)
+    const env = await openEnv(path, options)
     try {
       const headerBytes = env.get(HEADER_KEY)
       if (!headerBytes) {
@@ -304,7 +309,9 @@ export class Segment {
       this.#waiters = []
       const { ops, progress, release } = this.#takeStaged()
       try {
+        failpoint('wal.commit.before', this.path)
         await this.#env.commit(ops)
+        failpoint('wal.commit.after', `${this.path} ${progress.appliedOffset}`)
       } catch (error) {
         for (const waiter of [...waiters, ...this.#waiters]) waiter.reject(error as WalFailed)
         this.#waiters = []
@@ -320,7 +327,7 @@ export class Segment {
 
   async #reopen(): Promise<void> {
     await this.#env.close()
-    this.#env = openEnv(this.path, this.#options)
+    this.#env = await openEnv(this.path, this.#options)
     this.#reopening = undefined
     this.#pumping = this.#waiters.length > 0 ? this.#pump() : undefined
   }
@@ -341,8 +348,9 @@ export class Segment {
   }
 }
 
-function openEnv(path: string, { sync, partition: _, ...options }: SegmentOptions): LmdbEnv {
-  return LmdbEnv.open({ ...options, path, fsync: sync === 'flushed' })
+function openEnv(path: string, options: SegmentOptions): Promise<LmdbEnv> {
+  const { sync, partition: _, waitForRoom, ...rest } = options
+  return LmdbEnv.openWhenRoom({ ...rest, path, fsync: sync === 'flushed' }, waitForRoom)
 }
 
 function emptyProgress(appliedOffset: number): Progress {
@@ -362,16 +370,4 @@ function readTenants(env: LmdbEnv, path: string, count: number): TenantBlock[] {
     if (!value) throw new WalCorrupt(path, `tenant ${index} of ${count} is missing`)
     return decodeTenant(value)
   })
-}
-
-/** A new file is only sure to be found after a power cut when the folders that name it are synced too. */
-function syncFolders(path: string): void {
-  for (const folder of [path, `${path}/..`]) {
-    const fd = openSync(folder, 'r')
-    try {
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-  }
 }

@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from '../../lib/assert.js'
+import { syncUpwards } from '../../lib/durable-folders.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import { WalCorrupt, WalVersionUnsupported, type WalFailed } from './errors.js'
@@ -42,6 +43,8 @@ export interface StateOptions {
   partition: number
   clock: Clock
   log: Log
+  /** Given: an open waits for the disk to have room, until the signal. Otherwise it fails. */
+  waitForRoom?: AbortSignal
 }
 
 interface Change {
@@ -75,7 +78,7 @@ export class LivestoreState {
   static async open(options: StateOptions): Promise<LivestoreState> {
     const path = join(options.path, 'state', `p${options.partition}`)
     mkdirSync(path, { recursive: true })
-    const env = LmdbEnv.open({ ...options, path, fsync: true })
+    const env = await LmdbEnv.openWhenRoom({ ...options, path, fsync: true }, options.waitForRoom)
     try {
       const state = new LivestoreState(env)
       await state.#load(path)
@@ -205,7 +208,11 @@ export class LivestoreState {
 
   async #load(path: string): Promise<void> {
     const version = this.#env.get(VERSION_KEY)
-    if (!version) return this.#env.commit([{ key: VERSION_KEY, value: json(STATE_VERSION) }])
+    if (!version) {
+      // Before the version: a state that has one is sure to be found after a power cut.
+      syncUpwards(path)
+      return this.#env.commit([{ key: VERSION_KEY, value: json(STATE_VERSION) }])
+    }
     const found = Number(parse(version, path))
     if (found > STATE_VERSION) throw new WalVersionUnsupported(path, found, STATE_VERSION)
     for (const { value } of this.#env.entries(BLOCK)) {

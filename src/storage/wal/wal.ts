@@ -12,6 +12,8 @@ import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../../lib/assert.js'
+import { syncFolder } from '../../lib/durable-folders.js'
+import { failpoint } from '../../lib/failpoints.js'
 import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import { WalCorrupt, type WalFailed } from './errors.js'
@@ -37,6 +39,8 @@ export interface WalOptions {
   commitTimeout_ms?: number
   /** What a commit leaves free on the file system. */
   minFree_bytes?: number
+  /** Given: an open waits for the disk to have room, until the signal. Otherwise it fails. */
+  waitForRoom?: AbortSignal
 }
 
 const SEGMENT_NAME = /^\d{10}$/
@@ -46,6 +50,8 @@ export class Wal {
   readonly path: string
   readonly #options: WalOptions
   readonly #closed = new Map<number, SegmentInfo>()
+  /** Renamed, and not yet deleted. */
+  readonly #dropping = new Set<number>()
   readonly #replaying = new Map<number, number>()
   #current: Segment
   #isRotating = false
@@ -135,23 +141,36 @@ export class Wal {
       const old = this.#current
       await old.closeForAppends()
       const info = old.info()
+      failpoint('wal.rotate.closed', info.path)
       this.#current = await beginSegment(this.path, old.seq + 1, info.appliedOffset, this.#options)
       this.#closed.set(info.seq, info)
       await old.close()
+      failpoint('wal.rotate.begun', info.path)
       return info
     } finally {
       this.#isRotating = false
     }
   }
 
-  /** Deletes a closed segment: call it once its blocks are durable elsewhere. */
+  /** Deletes a closed segment: call it once its blocks are durable elsewhere, and again when it was rejected. */
   async drop(seq: number): Promise<void> {
+    const path = segmentPath(this.path, seq)
     const info = this.#closed.get(seq)
-    assert(info !== undefined, `segment ${seq} of ${this.path} is not closed or does not exist`)
+    const isKnown = info !== undefined || this.#dropping.has(seq)
+    assert(isKnown, `segment ${seq} of ${this.path} is not closed or does not exist`)
     assert(!this.#replaying.has(seq), `segment ${seq} of ${this.path} is being replayed`)
-    this.#closed.delete(seq)
-    renameSync(info.path, info.path + DROPPING)
-    await rm(info.path + DROPPING, { recursive: true, force: true })
+    if (info) {
+      failpoint('wal.drop.before', path)
+      renameSync(path, path + DROPPING)
+      this.#closed.delete(seq)
+      this.#dropping.add(seq)
+    }
+    // A segment that came back after a power cut would become blocks again that may be gone from here since.
+    if (this.#options.sync === 'flushed') syncFolder(this.path)
+    failpoint('wal.drop.renamed', path)
+    await rm(path + DROPPING, { recursive: true, force: true })
+    this.#dropping.delete(seq)
+    failpoint('wal.drop.after', path)
   }
 
   /** The committed records of a segment that end after `from`, in order, about 256 KiB at a time. */

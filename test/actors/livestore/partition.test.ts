@@ -155,4 +155,17 @@ describe('a block whose WAL segment could not be dropped', () => {
     expect(second.pipeline.deletable()).toHaveLength(1)
     await second.end()
   })
+
+  it('goes when a later try drops it, without a restart', async () => {
+    const { house, life } = await alive(1)
+    vi.spyOn(life.wal, 'drop').mockRejectedValueOnce(new Error('disk says no'))
+    house.send(record('a', 1))
+    await life.until(acknowledgedAll(house))
+    await life.settled()
+    expect(life.wal.segments()).toHaveLength(2)
+    await house.clock.advance(3_600_000)
+    await life.until(() => life.pipeline.deletable().length === 1)
+    expect(life.wal.segments()).toHaveLength(1)
+    await life.end()
+  })
 })

@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -27,7 +35,9 @@ describe.each([false, true])('local blocks, fsync %s', (fsync) => {
   it('a block is there when it is whole, and not a moment before', async () => {
     const blocks = opened()
     const draft = await blocks.begin('a', blockId(1))
-    await (await draft.create('data.bin')).close()
+    const file = await draft.create('data.bin')
+    await file.write(new Uint8Array(1000))
+    await file.close()
     expect(await blocks.meta('a', blockId(1))).toBeUndefined()
     await draft.complete(meta('a', 1))
     expect(await blocks.meta('a', blockId(1))).toEqual(meta('a', 1))
@@ -86,5 +96,19 @@ describe.each([false, true])('local blocks, fsync %s', (fsync) => {
     expect(await opened().sweep()).toEqual([])
     await write(blocks, 1)
     expect(await blocks.sweep()).toHaveLength(1)
+  })
+
+  it('a block whose data lost its end is set aside, told with both sizes, and not given to the upload', async () => {
+    const blocks = opened()
+    await write(blocks, 1)
+    truncateSync(join(root, 'a', blockId(1), 'data.bin'), 999)
+    await expect(blocks.files('a', blockId(1))).rejects.toThrow(/999 bytes, meta.json says 1000/)
+    const told: string[] = []
+    expect(await blocks.sweep((folder, error) => told.push(`${folder}: ${String(error)}`))).toEqual(
+      [],
+    )
+    expect(told.join()).toMatch(/damaged.*999 bytes, meta.json says 1000/)
+    await write(blocks, 1)
+    expect(await opened().sweep()).toHaveLength(1)
   })
 })

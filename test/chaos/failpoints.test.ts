@@ -1,0 +1,59 @@
+/** kill -9 at each named point of the write path under load: everything acknowledged is found once after the restart. */
+import { describe, expect, it } from 'vitest'
+import { FAILPOINTS, type Failpoint } from '../../src/lib/failpoints.js'
+import { Random } from '../../src/lib/random.js'
+import { IS_FULL, round, SHORT_LIVES } from '../support/faults.js'
+import { TestServer } from '../support/server.js'
+
+const SEED = Number(process.env.CHAOS_SEED ?? 1)
+/** Kills at each point, each at another hit. */
+const TRIES = Number(process.env.FAULTS_TRIES ?? (IS_FULL ? 3 : 1))
+/** A local copy goes when the frontends are sure to list the block in the backend: half a minute after a start. */
+const LATE: ReadonlySet<Failpoint> = new Set([
+  'local.delete.before',
+  'local.delete.renamed',
+  'local.delete.after',
+  'backend.flag.deleted',
+  'local.forget.after',
+])
+/** Points that a server of a few seconds meets often; the others are met a few times. */
+const OFTEN = /^wal\.commit/
+const LOAD_MS = 4000
+const LATE_LOAD_MS = 45_000
+
+describe('kill -9 at a named point', () => {
+  const points = FAILPOINTS.filter((name) => IS_FULL || !LATE.has(name) || name.endsWith('renamed'))
+  const tries = points.flatMap((point) =>
+    Array.from({ length: TRIES }, (_, nth) => ({ point, nth })),
+  )
+
+  it.each(tries)('$point, try $nth: loses and doubles nothing', async ({ point, nth }) => {
+    const seed = SEED * 10_000 + FAILPOINTS.indexOf(point) * 10 + nth
+    const random = new Random(seed)
+    const isLate = LATE.has(point)
+    const hit = OFTEN.test(point) ? 1 + random.below(60) : 1 + random.below(isLate ? 8 : 3)
+    const server = await TestServer.at({ flags: ['--actors.chaos=true', ...SHORT_LIVES] })
+    try {
+      server.env = { TEMPO_ACTORS_FAILPOINT: `${point}:${hit}` }
+      await server.up()
+      await round({
+        server,
+        group: 'kill -9 at a named point',
+        fault: point,
+        seed,
+        load_ms: isLate ? LATE_LOAD_MS : LOAD_MS,
+        rate: isLate ? 500 : 2000,
+        happens: async () => {
+          const exit = await server.ended((isLate ? LATE_LOAD_MS : LOAD_MS) + 20_000)
+          expect(exit, `${point}:${hit} was not met`).toEqual({ code: null, signal: 'SIGKILL' })
+          server.env = {}
+          const began = performance.now()
+          await server.up()
+          return `hit ${hit}; ready again after ${Math.round(performance.now() - began)} ms`
+        },
+      })
+    } finally {
+      await server.remove()
+    }
+  })
+})
