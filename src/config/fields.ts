@@ -166,13 +166,17 @@ export function endpoint(byDefault: string, about: string) {
   })
 }
 
+type SectionArguments<T> = [fields: T] | [about: string, fields: T]
+
 /** Keys under a key; always there, with its defaults. */
-export function section<T extends z.core.$ZodLooseShape>(fields: T, about = '') {
+export function section<T extends z.core.$ZodLooseShape>(...args: SectionArguments<T>) {
+  const [about, fields] = args.length === 1 ? ['', args[0]] : args
   return z.prefault(z.strictObject(fields), {} as never).register(sectionTexts, { about })
 }
 
 /** Keys under a key that does something by being there, even empty. */
-export function optionalSection<T extends z.core.$ZodLooseShape>(fields: T, about = '') {
+export function optionalSection<T extends z.core.$ZodLooseShape>(...args: SectionArguments<T>) {
+  const [about, fields] = args.length === 1 ? ['', args[0]] : args
   return z.optional(z.strictObject(fields)).register(sectionTexts, { about })
 }
 

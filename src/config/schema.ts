@@ -35,7 +35,7 @@ const target = choice('all', ['all'], 'Which actors run in this process.', {
   'scalable-single-binary': 'scalable-single-binary is gone since Tempo 3: use target: all',
 })
 
-const server = section({
+const server = section('The HTTP API and the log.', {
   http_listen_address: text(
     '127.0.0.1',
     'The address of the API. "0.0.0.0" or "" answers other machines too (Tempo\'s default).',
@@ -49,7 +49,7 @@ const server = section({
   ),
 })
 
-const distributor = section({
+const distributor = section('What is received, and in which form.', {
   receivers: section({
     otlp: section({
       protocols: section({
@@ -80,58 +80,69 @@ const distributor = section({
   ),
 })
 
-const live_store = section({
-  wal: section({
-    path: text('./tempo-data/live-store', 'The folder of the WAL, its state and local blocks.'),
-  }),
-  max_trace_idle: duration('5s', 'A trace that got no span for this long may be cut.'),
-  max_block_duration: duration('30s', 'A block is cut when its head is this old.', { min: '1s' }),
-  max_block_bytes: bytes('32MiB', 'A block is cut when its head is this large.', {
-    min: '64KiB',
-    max: '1GiB',
-  }),
-  complete_block_timeout: duration(
-    '20m',
-    'A flushed block is kept on local disk for this long after its end.',
-  ),
-  complete_block_concurrency: int(
-    1,
-    1,
-    64,
-    'Blocks that are built at once; each builder takes a thread and its memory.',
-  ),
-  flush_check_period: duration('5s', 'How often heads are looked at for a cut.', { min: '10ms' }),
-  flush_op_timeout: duration('5m', 'One try to flush a block takes no longer.', { min: '1s' }),
-})
+const live_store = section(
+  'Recent spans: the write-ahead log, live heads, and blocks on their way to the backend.',
+  {
+    wal: section({
+      path: text('./tempo-data/live-store', 'The folder of the WAL, its state and local blocks.'),
+    }),
+    max_trace_idle: duration('5s', 'A trace that got no span for this long may be cut.'),
+    max_block_duration: duration('30s', 'A block is cut when its head is this old.', { min: '1s' }),
+    max_block_bytes: bytes('32MiB', 'A block is cut when its head is this large.', {
+      min: '64KiB',
+      max: '1GiB',
+    }),
+    complete_block_timeout: duration(
+      '20m',
+      'A flushed block is kept on local disk for this long after its end.',
+    ),
+    complete_block_concurrency: int(
+      1,
+      1,
+      64,
+      'Blocks that are built at once; each builder takes a thread and its memory.',
+    ),
+    flush_check_period: duration('5s', 'How often heads are looked at for a cut.', { min: '10ms' }),
+    flush_op_timeout: duration('5m', 'One try to flush a block takes no longer.', { min: '1s' }),
+  },
+)
 
-const querier = section({
+const querier = section('The work on one job of a query.', {
   search: section({
     query_timeout: duration('30s', 'One job of a query takes no longer.', { min: '10ms' }),
   }),
   max_concurrent_queries: int(20, 1, 10_000, 'Jobs that a querier works on at once.'),
 })
 
-const query_frontend = section({
-  search: section({
-    default_result_limit: int(20, 1, MAX_COUNT, 'Traces in an answer when none is asked for.'),
-    max_result_limit: int(262_144, 0, MAX_COUNT, 'Traces that can be asked for; 0 = any number.'),
-    max_duration: duration('168h', 'The longest time range of a search; 0 = any.'),
-    default_spans_per_span_set: int(3, 0, MAX_COUNT, 'Spans a trace when none is asked for.'),
-    max_spans_per_span_set: int(100, 0, MAX_COUNT, 'Spans a trace that can be asked for; 0 = any.'),
-  }),
-  metrics: section({
-    max_duration: duration('24h', 'The longest time range of a metrics query; 0 = any.'),
-  }),
-  max_query_expression_size_bytes: bytes('128KiB', 'The longest TraceQL text.', { min: '1' }),
-  query_end_cutoff: duration(
-    '0',
-    "Hides the newest spans from search. Tempo needs 30s here; ours are searchable when they're acknowledged.",
-  ),
-  max_retries: int(2, 0, 100, 'How often a job is given to another querier.'),
-  api_timeout: duration('0', 'A whole query takes no longer; 0 = as long as its jobs.'),
-})
+const query_frontend = section(
+  'Queries as a whole: their bounds, and how they are divided into jobs.',
+  {
+    search: section({
+      default_result_limit: int(20, 1, MAX_COUNT, 'Traces in an answer when none is asked for.'),
+      max_result_limit: int(262_144, 0, MAX_COUNT, 'Traces that can be asked for; 0 = any number.'),
+      max_duration: duration('168h', 'The longest time range of a search; 0 = any.'),
+      default_spans_per_span_set: int(3, 0, MAX_COUNT, 'Spans a trace when none is asked for.'),
+      max_spans_per_span_set: int(
+        100,
+        0,
+        MAX_COUNT,
+        'Spans a trace that can be asked for; 0 = any.',
+      ),
+    }),
+    metrics: section({
+      max_duration: duration('24h', 'The longest time range of a metrics query; 0 = any.'),
+    }),
+    max_query_expression_size_bytes: bytes('128KiB', 'The longest TraceQL text.', { min: '1' }),
+    query_end_cutoff: duration(
+      '0',
+      "Hides the newest spans from search. Tempo needs 30s here; ours are searchable when they're acknowledged.",
+    ),
+    max_retries: int(2, 0, 100, 'How often a job is given to another querier.'),
+    api_timeout: duration('0', 'A whole query takes no longer; 0 = as long as its jobs.'),
+  },
+)
 
-const storage = section({
+const storage = section('Where blocks are kept for good.', {
   trace: section({
     backend: choice('local', ['local', 's3'], 'Where blocks are kept for good.', {
       gcs: 'gcs is not supported: use s3 with its S3-compatible endpoint, or local',
@@ -159,13 +170,13 @@ const storage = section({
   }),
 })
 
-const overrides = section({
+const overrides = section('Limits: those of all tenants, and where those of single ones are.', {
   defaults: limitsSection,
   per_tenant_override_config: text('', 'A file of limits by tenant, read again while we run.'),
   per_tenant_override_period: duration('10s', 'How often that file is read.', { min: '100ms' }),
 })
 
-const memory = section({
+const memory = section('One limit, from which rings, live heads, caches and heaps are derived.', {
   limit: bytes(
     'auto',
     'Resident memory of the whole process; what else is auto is derived from it. auto = 90 % of the container or a quarter of the machine, at most 512MiB.',
@@ -173,7 +184,7 @@ const memory = section({
   ),
 })
 
-const actors = section({
+const actors = section('What Tempo has no key for.', {
   chaos: flag(
     false,
     'Lets tests crash actors: POST /api/actors/{name}/crash. Never in production.',
