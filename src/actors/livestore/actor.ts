@@ -29,11 +29,14 @@ import { LocalFlush } from './local-flush.js'
 import { LivestoreMetrics } from './metrics.js'
 import { Partition } from './partition.js'
 import { localBlocksPath } from './paths.js'
+import { RecentSpans } from './recent-spans.js'
 import { recover } from './recovery.js'
 import type { CutLimits } from './slice.js'
 
-/** A client that got no answer tries again within this time; its first copy must still be in the head by then. */
+/** A client that got no answer tries again within this time; its first copy must still be known by then. */
 const RETRY_HORIZON_MS = 15_000
+/** Of `actors.head_bytes`, all partitions together: memory for the ids of spans in heads that were cut lately. */
+const RECENT_SHARE = 1 / 4
 const ASK_DEADLINE_MS = 5000
 /** What a deletion under way gets to end at a stop; one that waits for the backend is finished after the next start. */
 const STOP_GRACE_MS = 300
@@ -43,6 +46,7 @@ interface Owned {
   readonly pipeline: BlockPipeline
   readonly state: LivestoreState
   readonly blocks: LocalBlocks
+  readonly recent: RecentSpans
 }
 
 export default class Livestore implements Actor {
@@ -146,6 +150,7 @@ export default class Livestore implements Actor {
       log,
       random: Math.random,
     })
+    const recent = this.#recent()
     const common = {
       partition: number,
       wal,
@@ -154,6 +159,7 @@ export default class Livestore implements Actor {
       catalog,
       blocks,
       pipeline,
+      recent,
       clock,
       log,
       progress: () => this.#ctx.progress(),
@@ -182,7 +188,7 @@ export default class Livestore implements Actor {
       slice,
     )
     this.#metrics.partitionOwned.labels(String(number)).set(1)
-    return { partition, pipeline, state, blocks }
+    return { partition, pipeline, state, blocks, recent }
   }
 
   #judge(): Judge {
@@ -192,6 +198,16 @@ export default class Livestore implements Actor {
       live: this.#live,
       acks: new AckMarker(shared.acks!),
       discarded: this.#metrics.discarded,
+    })
+  }
+
+  #recent(): RecentSpans {
+    const { ack_timeout_ms, head_bytes, bus } = this.#ctx.config.actors
+    return new RecentSpans({
+      // An answer may be as late as the ack's timeout; the retry comes after it.
+      horizon_ms: ack_timeout_ms + RETRY_HORIZON_MS,
+      max_bytes: (head_bytes * RECENT_SHARE) / bus.partitions,
+      onForgotten: (spans) => this.#metrics.recent.forgotten.inc(spans),
     })
   }
 
@@ -278,10 +294,11 @@ export default class Livestore implements Actor {
   }
 
   #setGauges(): void {
-    for (const { partition } of this.#owned) {
+    for (const { partition, recent } of this.#owned) {
       const label = String(partition.number)
       this.#metrics.liveSpans.labels(label).set(partition.slice.spans)
       this.#metrics.liveBytes.labels(label).set(partition.slice.arena_bytes)
+      this.#metrics.recent.bytes.labels(label).set(recent.memory_bytes)
     }
     this.#metrics.completeQueue.set(this.#owned.reduce((n, { pipeline }) => n + pipeline.length, 0))
     this.#metrics.flushQueue.set(this.#flush.length)

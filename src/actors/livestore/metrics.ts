@@ -26,6 +26,10 @@ export interface PartitionMetrics {
   received(tenant: string, bytes: number, result: AppendResult): void
   cut(reason: CutReason): void
 }
+export interface RecentMetrics {
+  readonly bytes: Gauge
+  readonly forgotten: Counter
+}
 export interface PipelineMetrics {
   readonly completed: Counter
   readonly cleared: Counter
@@ -48,6 +52,7 @@ export class LivestoreMetrics implements PartitionMetrics {
   readonly completeQueue: Gauge
   readonly flushQueue: Gauge
   readonly partitionOwned: Gauge
+  readonly recent: RecentMetrics
   readonly #bytes: Counter
   readonly #traces: Counter
   readonly #duplicates: Counter
@@ -93,14 +98,15 @@ export class LivestoreMetrics implements PartitionMetrics {
     ])
     this.#duplicates = metrics.counter(
       'tempo_actors_live_store_duplicate_spans_total',
-      'Spans not kept because the head has them already.',
-      ['tenant'],
+      'Spans not kept because they are stored already: in the live head, or in one that was cut lately.',
+      ['tenant', 'where'],
     )
     this.#cut = metrics.counter(`${at}_blocks_cut_total`, 'Slices cut.', ['reason'])
     this.discarded = metrics.counter('tempo_discarded_spans_total', 'Spans not kept.', [
       'tenant',
       'reason',
     ])
+    this.recent = recentMetrics(metrics)
     this.pipeline = pipelineMetrics(metrics, at)
     this.flush = flushMetrics(metrics, at)
   }
@@ -108,11 +114,26 @@ export class LivestoreMetrics implements PartitionMetrics {
   received(tenant: string, bytes: number, result: AppendResult): void {
     this.#bytes.labels(tenant).inc(bytes)
     if (result.newTraces > 0) this.#traces.labels(tenant).inc(result.newTraces)
-    if (result.duplicates > 0) this.#duplicates.labels(tenant).inc(result.duplicates)
+    if (result.duplicates > 0) this.#duplicates.labels(tenant, 'head').inc(result.duplicates)
+    if (result.recentDuplicates > 0)
+      this.#duplicates.labels(tenant, 'recent').inc(result.recentDuplicates)
   }
 
   cut(reason: CutReason): void {
     this.#cut.labels(reason).inc()
+  }
+}
+
+function recentMetrics(metrics: Metrics): RecentMetrics {
+  const at = 'tempo_actors_live_store_recent_spans'
+  return {
+    bytes: metrics.gauge(`${at}_bytes`, 'Memory for the ids of spans in heads cut lately.', [
+      'partition',
+    ]),
+    forgotten: metrics.counter(
+      `${at}_forgotten_total`,
+      'Spans of cut heads whose ids were given up early for lack of memory: a retry of them is stored again.',
+    ),
   }
 }
 

@@ -21,6 +21,7 @@ import type { Wal } from '../../storage/wal/wal.js'
 import type { BlockPipeline, CutHead } from './block-pipeline.js'
 import type { Judge } from './judge.js'
 import type { PartitionMetrics } from './metrics.js'
+import type { RecentSpans } from './recent-spans.js'
 import { cutReason, Slice, type CutLimits, type CutReason, type TenantHead } from './slice.js'
 
 /** One WAL transaction takes about this much. */
@@ -52,6 +53,8 @@ export interface PartitionOptions {
   readonly pipeline: BlockPipeline
   /** Judges the records by their tenants' limits. */
   readonly judge: Judge
+  /** Spans of the heads that were cut lately, for retries that come after the cut. */
+  readonly recent: RecentSpans
   readonly limits: CutLimits
   /** A slice that was found at start is not cut for this long: a client's retry of an unanswered request still finds its first copy there. */
   readonly retryHorizon_ms: number
@@ -92,11 +95,12 @@ export class Partition {
 
   /** Consumes until the signal, then what is left in the ring. Rejects when the partition can't go on: a crash. */
   async run(signal: AbortSignal): Promise<void> {
-    const { consumer, clock } = this.#options
+    const { consumer, clock, recent } = this.#options
     signal.addEventListener('abort', () => (this.#isStopping = true), { once: true })
     while (!signal.aborted) {
       await consumer.wait({ timeout_ms: CUT_CHECK_MS, signal })
       if (!(await this.#takeAll())) return
+      recent.expire(clock.monotonic())
       const reason = this.#dueCut(clock.monotonic())
       if (reason) await this.#cut(reason)
     }
@@ -175,7 +179,8 @@ export class Partition {
       if (!judged) continue
       const { result, record: kept } = judged
       if (result.code !== 'ok') return { until: i, taken, obstacle: result.code }
-      if (kept) taken.push(kept)
+      // What is stored already, in a slice that was cut, is acknowledged and not stored again.
+      if (kept && result.spans > 0) taken.push(kept)
       touched.add(head)
       metrics.received(head.tenant, record.value.length, result)
     }
@@ -185,7 +190,7 @@ export class Partition {
   /** The distributor has validated the bytes; should a fault have got past it, the sender is told and the rest goes on. */
   #append(head: TenantHead, record: BusRecord): AppendResult | undefined {
     try {
-      return head.writer.append(record.value)
+      return head.writer.append(record.value, this.#options.recent.of(head.tenant))
     } catch (error) {
       if (!(error instanceof MalformedOtlp)) throw error
       const { acks, log, partition } = this.#options
@@ -236,7 +241,7 @@ export class Partition {
 
   /** Closes the WAL segment and hands its heads to the builders; the next slice begins. */
   async #cut(reason: CutReason): Promise<void> {
-    const { wal, catalog, pipeline, judge, metrics, log, partition } = this.#options
+    const { wal, catalog, pipeline, judge, recent, metrics, clock, log, partition } = this.#options
     const waiters = this.#orderedCut.splice(0)
     const slice = this.#slice
     if (slice.heads.size > 0) {
@@ -244,6 +249,7 @@ export class Partition {
       await wal.rotate()
       for (const head of slice.heads.values()) catalog.markCut(head.entry)
       judge.cut(slice.heads.values())
+      recent.addHeads(slice.heads.values(), clock.monotonic())
       this.#slice = new Slice(wal.current.seq)
       metrics.cut(reason)
       log.debug('slice cut', {

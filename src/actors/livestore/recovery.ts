@@ -18,6 +18,8 @@ import type { BlockState, LivestoreState } from '../../storage/wal/state.js'
 import type { SegmentInfo, WalRecord } from '../../storage/wal/segment.js'
 import type { Wal } from '../../storage/wal/wal.js'
 import { factsOf, type BlockPipeline, type CutHead } from './block-pipeline.js'
+import { reloadRecent } from './recent-blocks.js'
+import type { RecentSpans } from './recent-spans.js'
 import { Slice } from './slice.js'
 
 /** Wait for builds to free memory during a replay. */
@@ -33,6 +35,8 @@ export interface RecoveryOptions {
   readonly catalog: Catalog
   readonly blocks: LocalBlocks
   readonly pipeline: BlockPipeline
+  /** Is told what was cut lately: blocks that are complete, and the closed segments that are replayed. */
+  readonly recent: RecentSpans
   readonly clock: Clock
   readonly log: Log
   readonly progress: () => void
@@ -45,6 +49,7 @@ export async function recover(options: RecoveryOptions): Promise<Slice> {
   finishNoted(options)
   retireUnlisted(options)
   await reloadBlocks(options)
+  await reloadRecent(options)
   const listed = catalog.entries().filter(({ facts }) => facts.state !== 'local')
   const current = wal.current.seq
   const slice = new Slice(current)
@@ -62,6 +67,7 @@ export async function recover(options: RecoveryOptions): Promise<Slice> {
       for (const head of replay.heads.values()) slice.heads.set(head.tenant, head)
       if (slice.spans > 0) slice.noteAppend(options.clock.monotonic())
     } else {
+      options.recent.addHeads(replay.heads.values(), options.clock.monotonic())
       options.pipeline.build({ segment: segment.seq, heads: replay.cutHeads() })
     }
   }
@@ -252,7 +258,7 @@ class Replay {
   /** A record that is no OTLP was refused when it came; it must not keep the partition from starting. */
   #append(head: ReplayedHead, record: WalRecord): AppendResult | undefined {
     try {
-      return head.writer.append(record.bytes)
+      return head.writer.append(record.bytes, this.#options.recent.of(head.tenant))
     } catch (error) {
       if (!(error instanceof MalformedOtlp)) throw error
       const { log, partition } = this.#options

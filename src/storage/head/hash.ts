@@ -18,6 +18,10 @@ export function mix(hash: number, word: number): number {
   return h ^ (h >>> 15)
 }
 
+export function traceHash(seed: number, a: number, b: number, c: number, d: number): number {
+  return finish(mix(mix(mix(mix(seed, a), b), c), d))
+}
+
 /** Hash of `length` bytes at `at`; the caller has checked that they exist. */
 export function hashBytes(view: DataView, at: number, length: number, seed: number): number {
   let h = seed ^ length

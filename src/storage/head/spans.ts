@@ -2,7 +2,7 @@
 import type { HeadArena } from './arena.js'
 import type { Attributes } from './attributes.js'
 import { MalformedOtlp } from './errors.js'
-import { finish, mix } from './hash.js'
+import { finish, mix, traceHash } from './hash.js'
 import { HashIndex } from './hash-index.js'
 import {
   EVENT_COLUMN,
@@ -15,6 +15,7 @@ import {
   SPAN_COLUMN,
   TRACE_COLUMN,
 } from './layout.js'
+import type { SpanSet } from './span-set.js'
 import type { Strings } from './strings.js'
 import type { Table } from './table.js'
 import { TraceLimits } from './trace-limits.js'
@@ -34,6 +35,9 @@ export class Spans {
   maxEndHi = 0
   duplicates = 0
   readonly limits = new TraceLimits()
+  /** What heads of the same tenant held that were cut lately, and how many spans were skipped since they are there. */
+  recent: readonly SpanSet[] = []
+  recentDuplicates = 0
   #lastTrace = -1
   /** The span being decoded: places in the request (-1 = absent) and values. */
   #traceId = -1
@@ -76,12 +80,16 @@ export class Spans {
     this.extras.count = 1
   }
 
-  /** Adds the Span message in [pos, end) under a batch; false when the head has it already. */
+  /** Adds the Span message in [pos, end) under a batch; false when the head, or one that was cut lately, has it already. */
   add(pos: number, end: number, batch: number): boolean {
     this.#decode(pos, end)
-    const trace = this.#trace()
     const idLo = this.wire.view.getInt32(this.#spanId, true)
     const idHi = this.wire.view.getInt32(this.#spanId + 4, true)
+    if (this.recent.length > 0 && this.#isRecent(idLo, idHi)) {
+      this.recentDuplicates++
+      return false
+    }
+    const trace = this.#trace()
     const hash = spanHash(trace, idLo, idHi, this.#kind)
     let slot = this.spanIndex.first(hash)
     while (slot >= 0) {
@@ -346,6 +354,19 @@ export class Spans {
     return this.#lastTrace
   }
 
+  #isRecent(idLo: number, idHi: number): boolean {
+    const { view } = this.wire
+    const at = this.#traceId
+    const a = view.getInt32(at, true)
+    const b = view.getInt32(at + 4, true)
+    const c = view.getInt32(at + 8, true)
+    const d = view.getInt32(at + 12, true)
+    for (let i = 0; i < this.recent.length; i++) {
+      if (this.recent[i]!.has(a, b, c, d, idLo, idHi, this.#kind)) return true
+    }
+    return false
+  }
+
   #isTrace(row: number, a: number, b: number, c: number, d: number): boolean {
     const { words } = this.arena
     const { rows } = this.traces
@@ -527,10 +548,6 @@ export class Spans {
     words[at + LINK_COLUMN.values * rows] = this.attributes.writeValues()
     this.links.count++
   }
-}
-
-function traceHash(seed: number, a: number, b: number, c: number, d: number): number {
-  return finish(mix(mix(mix(mix(seed, a), b), c), d))
 }
 
 function spanHash(trace: number, idLo: number, idHi: number, kind: number): number {

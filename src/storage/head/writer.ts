@@ -29,6 +29,7 @@ import {
 import { Resources } from './resources.js'
 import { publishSnapshot, readSnapshot, reservedRows, Snapshot } from './snapshot.js'
 import { Spans } from './spans.js'
+import { spanSetOf, type SpanSet } from './span-set.js'
 import { Strings } from './strings.js'
 import { Table } from './table.js'
 import { tracesFrom, type AppendLimits, type LimitReason } from './trace-limits.js'
@@ -44,10 +45,14 @@ export interface AppendResult {
   readonly spans: number
   /** Spans skipped, because the head has the same (trace id, span id, kind). */
   readonly duplicates: number
+  /** Spans skipped, because a head that was cut lately has. */
+  readonly recentDuplicates: number
   readonly newTraces: number
   /** OTLP bytes of the spans staged. */
   readonly bytes: number
 }
+
+const NONE: readonly SpanSet[] = []
 
 /** Where a rollback goes back to. */
 interface Mark {
@@ -138,13 +143,15 @@ export class HeadWriter {
   }
 
   /**
-   * Stages the spans of an ExportTraceServiceRequest (or TracesData). The bytes lie in normal memory and are not kept.
-   * Throws `MalformedOtlp` and keeps nothing of it when they are no such message.
+   * Stages the spans of an ExportTraceServiceRequest (or TracesData), all but those that are in one of `recent`. The bytes
+   * lie in normal memory and are not kept. Throws `MalformedOtlp` and keeps nothing of it when they are no such message.
    */
-  append(otlp: Uint8Array): AppendResult {
+  append(otlp: Uint8Array, recent: readonly SpanSet[] = NONE): AppendResult {
     assert(!this.#isRetired, `head ${this.facts.blockId} is retired`)
     assert(!this.#isSpoiled, `head ${this.facts.blockId} failed before; adopt it anew`)
     const before = this.#mark()
+    this.#spans.recent = recent
+    this.#spans.recentDuplicates = 0
     this.#wire.open(otlp)
     try {
       this.#request(otlp.length)
@@ -156,12 +163,19 @@ export class HeadWriter {
       throw error
     } finally {
       this.#wire.close()
+      this.#spans.recent = NONE
     }
     if (this.#spans.limits.over.size > 0) return this.#overLimit(before)
+    const spans = this.#count(SPAN) - before.counts[SPAN]!
+    const duplicates = this.#spans.duplicates - before.duplicates
+    const { recentDuplicates } = this.#spans
+    // The resources and strings of spans that are elsewhere are of no use here.
+    if (spans === 0 && recentDuplicates > 0) this.#restore(before, before.duplicates + duplicates)
     return {
       code: 'ok',
-      spans: this.#count(SPAN) - before.counts[SPAN]!,
-      duplicates: this.#spans.duplicates - before.duplicates,
+      spans,
+      duplicates,
+      recentDuplicates,
       newTraces: this.#count(TRACE) - before.counts[TRACE]!,
       bytes: this.#otlpBytes - before.otlpBytes,
     }
@@ -251,6 +265,11 @@ export class HeadWriter {
     return trace < 0 ? 0 : this.#spans.traceBytes(trace)
   }
 
+  /** The ids of the head's spans, for whoever has to know them when the head is gone; of the last ones that fit. */
+  spanSet(max_bytes: number): SpanSet {
+    return spanSetOf(this.arena, this.#tables[SPAN]!, this.#tables[TRACE]!, max_bytes)
+  }
+
   /** Shared memory that the head takes. */
   get arena_bytes(): number {
     let chunks = 1
@@ -293,7 +312,7 @@ export class HeadWriter {
     }
   }
 
-  #restore(mark: Mark): void {
+  #restore(mark: Mark, duplicates = mark.duplicates): void {
     const count = (table: number) => mark.counts[table]!
     this.#spans.truncate(count(SPAN), count(TRACE))
     this.#strings.index.truncate(count(ENTRY) - 1)
@@ -304,7 +323,7 @@ export class HeadWriter {
     this.#resources.forget()
     for (let table = 0; table < TABLES; table++) this.#tables[table]!.count = count(table)
     this.#setTimes(mark.times)
-    this.#spans.duplicates = mark.duplicates
+    this.#spans.duplicates = duplicates
     this.#otlpBytes = mark.otlpBytes
   }
 
@@ -453,7 +472,7 @@ export class HeadWriter {
 }
 
 function refused(code: 'arena_full' | 'head_full'): AppendResult {
-  return { code, spans: 0, duplicates: 0, newTraces: 0, bytes: 0 }
+  return { code, spans: 0, duplicates: 0, recentDuplicates: 0, newTraces: 0, bytes: 0 }
 }
 
 function big(lo: number, hi: number): bigint {

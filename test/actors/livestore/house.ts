@@ -15,6 +15,7 @@ import { LocalFlush } from '../../../src/actors/livestore/local-flush.js'
 import { Judge, LiveTraces } from '../../../src/actors/livestore/judge.js'
 import { LivestoreMetrics } from '../../../src/actors/livestore/metrics.js'
 import { Partition } from '../../../src/actors/livestore/partition.js'
+import { RecentSpans } from '../../../src/actors/livestore/recent-spans.js'
 import { recover } from '../../../src/actors/livestore/recovery.js'
 import { Sources } from '../../../src/actors/querier/sources.js'
 import { AckMarker, Acks } from '../../../src/bus/acks.js'
@@ -46,6 +47,7 @@ const GROUP = 'livestore'
 const PRODUCER = 7
 const FRONTEND = 'frontend-0'
 const COMPLETE_BLOCK_TIMEOUT_MS = 60_000
+export const RETRY_HORIZON_MS = 25_000
 
 const folders: string[] = []
 afterEach(() => {
@@ -71,6 +73,9 @@ export class House {
   readonly limits = { maxAge_ms: 3_600_000, maxIdle_ms: 3_600_000, max_bytes: 1 }
   /** Limits of the tenants; a test sets others. */
   tenantLimits: LimitsSource = noLimits()
+  /** Memory for the ids of spans in heads that were cut. */
+  recent_bytes = 1 << 20
+  forgottenSpans = 0
   ring!: Ring
   acks!: AckMarker
   catalog!: Catalog
@@ -221,6 +226,7 @@ export class House {
 export class Life {
   partition!: Partition
   pipeline!: BlockPipeline
+  recent!: RecentSpans
   flush!: LocalFlush
   wal!: Wal
   state!: LivestoreState
@@ -307,7 +313,13 @@ export class Life {
       metrics: metrics.pipeline,
       random: () => 0.5,
     })
-    const common = { ...parts, pipeline: this.pipeline, progress: () => undefined }
+    this.recent = new RecentSpans({
+      horizon_ms: RETRY_HORIZON_MS,
+      max_bytes: house.recent_bytes,
+      onForgotten: (spans) => (house.forgottenSpans += spans),
+    })
+    const { pipeline, recent } = this
+    const common = { ...parts, pipeline, recent, progress: () => undefined }
     const slice = await recover(common)
     const actorId = house.nextActorId()
     const epoch = assignGroup(house.ring, 0, actorId)

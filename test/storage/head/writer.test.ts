@@ -350,6 +350,7 @@ describe('a full arena', () => {
         code: 'arena_full',
         spans: 0,
         duplicates: 0,
+        recentDuplicates: 0,
         newTraces: 0,
         bytes: 0,
       })
