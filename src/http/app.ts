@@ -11,6 +11,7 @@ import { traceRoutes } from './routes/traces.js'
 import { metricsRoutes } from './routes/metrics.js'
 import { statusRoutes } from './routes/status.js'
 import { actorRoutes } from './routes/actors.js'
+import { deadLetterRoutes } from './routes/dead-letters.js'
 
 /** Builds the app; every route answers or throws `BadParam` / `Refused`. */
 export function createApp(deps: AppDependencies): Hono<Env> {
@@ -40,6 +41,7 @@ export function createApp(deps: AppDependencies): Hono<Env> {
   app.route('/', metricsRoutes(deps))
   app.route('/', statusRoutes(deps))
   app.route('/', actorRoutes(deps))
+  app.route('/', deadLetterRoutes(deps))
   app.notFound((c) => c.text(`404 page not found: ${c.req.path}\n`, 404))
   app.onError((error, c) => {
     if (error instanceof BadParam) return c.text(error.message, 400)
@@ -64,7 +66,8 @@ function failureStatus(error: Error): { status: number; message: string } {
 }
 
 function isTenantless(path: string): boolean {
-  return path === '/api/echo' || path.startsWith('/api/status/') || path.startsWith('/api/actors')
+  const prefixes = ['/api/status/', '/api/actors', '/api/bus/']
+  return path === '/api/echo' || prefixes.some((prefix) => path.startsWith(prefix))
 }
 
 /** Tempo's route label: the path with its parameters named and slashes as underscores. */
@@ -73,7 +76,8 @@ function routeName(path: string): string {
     .replace(/^\/api\/(v2\/)?traces\/[^/]+$/, '/api/$1traces/traceid')
     .replace(/^\/api\/(v2\/)?search\/tag\/.+\/values$/, '/api/$1search/tag/tagname/values')
     .replace(/^\/api\/actors\/[^/]+\/crash$/, '/api/actors/name/crash')
+    .replace(/^\/api\/bus\/dlq\/[^/]+(\/replay)?$/, '/api/bus/dlq/id$1')
   const known =
-    /^\/(api\/(v2\/)?(traces\/traceid|search(\/tags|\/tag\/tagname\/values)?|echo|status\/buildinfo|metrics\/query(_range)?|actors(\/name\/crash)?)|ready|metrics|status(\/(version|services|config|endpoints))?)$/
+    /^\/(api\/(v2\/)?(traces\/traceid|search(\/tags|\/tag\/tagname\/values)?|echo|status\/buildinfo|metrics\/query(_range)?|actors(\/name\/crash)?|bus\/dlq(\/id(\/replay)?)?)|ready|metrics|status(\/(version|services|config|endpoints))?)$/
   return known.test(named) ? named.slice(1).replaceAll('/', '_') : 'other'
 }

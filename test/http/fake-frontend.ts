@@ -1,5 +1,6 @@
 /** Owns an app over a frontend that answers what a test says and remembers what it was asked. */
 import { createApp } from '../../src/http/app.js'
+import type { DeadLetterApi } from '../../src/http/dead-letters.js'
 import type { AppDependencies } from '../../src/http/dependencies.js'
 import type { FrontendApi, Refusal } from '../../src/actors/frontend/contract.js'
 import { loadConfig, type Config } from '../../src/config.js'
@@ -24,6 +25,14 @@ interface Changes {
   multitenancy_enabled?: boolean
   query_frontend?: Partial<Config['query_frontend']>
   actors?: Partial<Config['actors']>
+  deadLetters?: DeadLetterApi
+}
+
+const noDeadLetters: DeadLetterApi = {
+  list: () => Promise.resolve({ letters: [], size_bytes: 0, max_letters: 2, max_bytes: 100 }),
+  find: () => Promise.resolve(undefined),
+  replay: () => Promise.resolve({ kind: 'unknown' }),
+  discard: () => Promise.resolve(false),
 }
 
 export const NOW_S = 1_700_000_000
@@ -76,6 +85,7 @@ export function appWith(answers: FakeAnswers = {}, changes: Changes = {}) {
       list: () => Promise.resolve(replicas),
       crash: (name, how) => Promise.resolve(void crashed.push(`${name} ${how}`)),
     },
+    deadLetters: changes.deadLetters ?? noDeadLetters,
     requestDuration,
   }
   const app = createApp(deps)

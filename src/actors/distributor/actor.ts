@@ -4,20 +4,27 @@
  */
 import type { Actor, Context } from '../../bus/actor.js'
 import { AckMarker } from '../../bus/acks.js'
+import { poisonOf } from '../../bus/chaos.js'
 import { Consumer, type BusRecord } from '../../bus/consumer.js'
-import { assignGroup } from '../../bus/group.js'
+import { assignGroup, countAttempt } from '../../bus/group.js'
+import { lastDeath } from '../../bus/last-death.js'
+import { PoisonGuard, type Death } from '../../bus/poison.js'
 import { BACK_PRESSURED, RECORD_TOO_LONG, type Ring } from '../../bus/ring.js'
 import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
 import { Regrouper } from '../../otlp/regroup.js'
-import { TRACES_TOPIC } from '../livestore/contract.js'
+import { countSpans } from '../../otlp/count-spans.js'
+import { TRACES_TOPIC, type LivestoreAsks } from '../livestore/contract.js'
 import { DISCARD_REASONS, DISTRIBUTOR_GROUP, INGRESS_TOPIC, MALFORMED_CODES } from './contract.js'
 import { DistributorMetrics } from './metrics.js'
+import { remoteLedger } from './remote-ledger.js'
 
 const BATCH_BYTES_MAX = 1024 * 1024
 const SPACE_WAIT_MS = 1000
 const SLICE_RECORD = 1
+/** Records are committed one by one: of a death, only the first that is not committed is suspected. */
+const SUSPECT_BYTES = 1
 
 export default class Distributor implements Actor {
   readonly #ctx: Context<Config>
@@ -26,6 +33,7 @@ export default class Distributor implements Actor {
   readonly #ingress: Ring[]
   readonly #traces: Ring[]
   readonly #stopping = new AbortController()
+  readonly #killer: ((bytes: Uint8Array) => void) | undefined
   #lanes: Promise<void>[] = []
 
   constructor(ctx: Context<Config>) {
@@ -34,6 +42,7 @@ export default class Distributor implements Actor {
     this.#acks = new AckMarker(ctx.shared.acks!)
     this.#ingress = openRings(ctx.shared, INGRESS_TOPIC)
     this.#traces = openRings(ctx.shared, TRACES_TOPIC)
+    this.#killer = ctx.config.actors.chaos ? poisonOf('distributor') : undefined
   }
 
   start(): Promise<void> {
@@ -59,6 +68,8 @@ export default class Distributor implements Actor {
       partitions: this.#traces.length,
       max_attribute_bytes: this.#ctx.config.distributor.max_attribute_bytes,
     })
+    const guard = await this.#guard(consumer)
+    if (!guard) return
     for (;;) {
       const batch = consumer.poll({ max_bytes: BATCH_BYTES_MAX })
       if (!batch) {
@@ -68,7 +79,11 @@ export default class Distributor implements Actor {
       }
       for (const record of batch.records) {
         const started = this.#ctx.clock.monotonic()
-        await this.#distribute(regrouper, record)
+        const admission = guard.isWatching ? await guard.admit(record) : 'take'
+        if (admission === 'stop') return
+        if (admission === 'take') await this.#distribute(regrouper, record)
+        else this.#putAside(record, admission.aside)
+        if (guard.isTrying) await guard.done()
         consumer.commit(record.end)
         this.#metrics.push_seconds.observe((this.#ctx.clock.monotonic() - started) / 1000)
       }
@@ -76,9 +91,42 @@ export default class Distributor implements Actor {
     }
   }
 
+  /** Nothing when the actor stops before the livestore has said what is known of suspected records. */
+  async #guard(consumer: Consumer): Promise<PoisonGuard | undefined> {
+    const { clock, log, generation } = this.#ctx
+    const { ring, group } = consumer
+    const { signal } = this.#stopping
+    const hasDied = generation > 0 && countAttempt(ring, group) > 0
+    const death: Death | undefined = hasDied ? await lastDeath(this.#ctx) : undefined
+    const livestore = this.#ctx.ask<LivestoreAsks>('livestore')
+    const { partition } = ring
+    try {
+      return await PoisonGuard.open({
+        topic: INGRESS_TOPIC,
+        ledger: remoteLedger({ partition, livestore, clock, log, signal }),
+        death,
+        window_bytes: SUSPECT_BYTES,
+        tail: ring.tail,
+        count: countSpans,
+        ...{ clock, log, signal },
+        progress: () => this.#ctx.progress(),
+      })
+    } catch (error) {
+      if (signal.aborted) return undefined
+      throw error
+    }
+  }
+
+  /** The record is a dead letter: its sender is told, and waits for no part of it. */
+  #putAside({ correlation, type }: BusRecord, spans: number): void {
+    this.#acks.reject(correlation, spans, DISCARD_REASONS.quarantined)
+    this.#acks.routed(correlation, type - 1)
+  }
+
   async #distribute(regrouper: Regrouper, record: BusRecord): Promise<void> {
     const { correlation, key, value } = record
     const tenant = key.toString('utf8')
+    this.#killer?.(value)
     const malformed = regrouper.read(tenant, value)
     if (malformed) {
       const code = MALFORMED_CODES.indexOf(malformed.code) + 1
@@ -102,8 +150,8 @@ export default class Distributor implements Actor {
     length: number,
   ): Promise<void> {
     const ring = this.#traces[partition]!
-    const { correlation, key, timestamp_ms } = record
-    const head = { type: SLICE_RECORD, correlation, key, timestamp_ms }
+    const { correlation, key, timestamp_ms, flags } = record
+    const head = { type: SLICE_RECORD, flags, correlation, key, timestamp_ms }
     for (;;) {
       const end = ring.append(this.#ctx.actorId, head, length, (target, at) => {
         regrouper.writeSlice(partition, target, at)

@@ -29,5 +29,7 @@ export const DISCARD_REASONS = {
   trace_too_large: 1,
   live_traces_exceeded: 2,
   span_too_large: 3,
+  /** The record with them killed its consumer again and again: it is a dead letter (docs/dead-letters.md). */
+  quarantined: 16,
 } as const
 export type DiscardReason = keyof typeof DISCARD_REASONS

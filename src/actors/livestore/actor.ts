@@ -4,13 +4,17 @@
  */
 import { AckMarker } from '../../bus/acks.js'
 import type { Actor, Context } from '../../bus/actor.js'
-import { Consumer } from '../../bus/consumer.js'
-import { assignGroup } from '../../bus/group.js'
+import { poisonOf } from '../../bus/chaos.js'
+import { BATCH_BYTES_MAX_DEFAULT, Consumer } from '../../bus/consumer.js'
+import { assignGroup, countAttempt } from '../../bus/group.js'
+import { lastDeath } from '../../bus/last-death.js'
+import { PoisonGuard, type Death } from '../../bus/poison.js'
 import { Ring } from '../../bus/ring.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics } from '../../lib/metrics.js'
 import { limitsIn } from '../../limits/view.js'
+import { countSpans } from '../../otlp/count-spans.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { LocalBlocks } from '../../storage/backend/local-blocks.js'
 import { openBackend } from '../../storage/backend/open.js'
@@ -23,14 +27,21 @@ import type { BackendWorkerAsks } from '../backend-worker/contract.js'
 import { BlockBuilder } from './block-builder.js'
 import { BlockPipeline } from './block-pipeline.js'
 import type { CompleteBlock } from './complete-block-lifecycle.js'
-import { LIVESTORE_GROUP, type LivestoreAsks, type PartitionStatus } from './contract.js'
+import {
+  LIVESTORE_GROUP,
+  TRACES_TOPIC,
+  type LivestoreAsks,
+  type PartitionStatus,
+} from './contract.js'
 import { Judge, LiveTraces } from './judge.js'
 import { LocalFlush } from './local-flush.js'
 import { LivestoreMetrics } from './metrics.js'
 import { Partition } from './partition.js'
 import { localBlocksPath } from './paths.js'
+import { Quarantine } from './quarantine.js'
 import { RecentSpans } from './recent-spans.js'
 import { recover } from './recovery.js'
+import { ReplayGuard } from './replay-guard.js'
 import type { CutLimits } from './slice.js'
 
 /** A client that got no answer tries again within this time; its first copy must still be known by then. */
@@ -50,12 +61,10 @@ interface Owned {
 }
 
 export default class Livestore implements Actor {
-  readonly asks: LivestoreAsks = {
-    status: () => Promise.resolve(this.#status()),
-    flush: () => this.#flushAll(),
-  }
   readonly #ctx: Context<Config>
   readonly #metrics: LivestoreMetrics
+  readonly #quarantine: Quarantine
+  readonly asks: LivestoreAsks
   readonly #arena: HeadArena
   readonly #live = new LiveTraces()
   readonly #owned: Owned[] = []
@@ -68,7 +77,14 @@ export default class Livestore implements Actor {
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
+    const { log, clock } = ctx
     this.#metrics = new LivestoreMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]))
+    this.#quarantine = new Quarantine({ metrics: this.#metrics.quarantine, log, clock })
+    this.asks = {
+      status: () => Promise.resolve(this.#status()),
+      flush: () => this.#flushAll(),
+      ...this.#quarantine.asks,
+    }
     this.#arena = new HeadArena(ctx.shared.arena!)
   }
 
@@ -94,7 +110,10 @@ export default class Livestore implements Actor {
       onFlushed: (block) => this.#flushed(block),
       random: Math.random,
     })
-    for (let p = 0; p < config.actors.bus.partitions; p++) this.#owned.push(await this.#own(p))
+    const death = await lastDeath(this.#ctx)
+    for (let p = 0; p < config.actors.bus.partitions; p++) {
+      this.#owned.push(await this.#own(p, death))
+    }
     this.#flush.start()
     const { signal } = this.#stopping
     this.#lanes = this.#owned.map(({ partition }) =>
@@ -118,7 +137,7 @@ export default class Livestore implements Actor {
     await this.#backend.close()
   }
 
-  async #own(number: number): Promise<Owned> {
+  async #own(number: number, death: Death | undefined): Promise<Owned> {
     const { config, shared, clock, log, actorId, abort: waitForRoom } = this.#ctx
     const path = config.live_store.wal_path
     const catalog = new Catalog(shared[`catalog-${number}`]!)
@@ -164,7 +183,16 @@ export default class Livestore implements Actor {
       log,
       progress: () => this.#ctx.progress(),
     }
-    const slice = await recover(common)
+    this.#quarantine.own(number, state)
+    const guard = await ReplayGuard.open({
+      partition: number,
+      state,
+      quarantine: this.#quarantine,
+      segments: wal.segments(),
+      death,
+    })
+    const killerOf = (stage: string) => (config.actors.chaos ? poisonOf(stage) : undefined)
+    const slice = await recover({ ...common, guard, killer: killerOf('replay') })
     const group = ring.groupIndex(LIVESTORE_GROUP)
     const epoch = assignGroup(ring, group, actorId)
     // What the WAL has is applied, whether or not the predecessor came to say so.
@@ -179,6 +207,8 @@ export default class Livestore implements Actor {
       {
         ...common,
         consumer,
+        guard: await this.#guard(consumer, death),
+        killer: killerOf('livestore'),
         acks: new AckMarker(shared.acks!),
         judge: this.#judge(),
         limits: this.#limits(),
@@ -189,6 +219,22 @@ export default class Livestore implements Actor {
     )
     this.#metrics.partitionOwned.labels(String(number)).set(1)
     return { partition, pipeline, state, blocks, recent }
+  }
+
+  /** Beside the consumer of a partition: knows what the predecessor had in its hands, and what is known of earlier ones. */
+  #guard({ ring, group }: Consumer, death: Death | undefined): Promise<PoisonGuard> {
+    const { clock, log } = this.#ctx
+    const hasDied = death !== undefined && countAttempt(ring, group) > 0
+    return PoisonGuard.open({
+      topic: TRACES_TOPIC,
+      ledger: this.#quarantine.ledger(TRACES_TOPIC, ring.partition),
+      death: hasDied ? death : undefined,
+      window_bytes: BATCH_BYTES_MAX_DEFAULT,
+      tail: ring.tail,
+      count: countSpans,
+      ...{ clock, log, signal: this.#stopping.signal },
+      progress: () => this.#ctx.progress(),
+    })
   }
 
   #judge(): Judge {

@@ -30,6 +30,14 @@ export interface RecentMetrics {
   readonly bytes: Gauge
   readonly forgotten: Counter
 }
+
+export interface QuarantineMetrics {
+  readonly letters: Counter
+  readonly held: Gauge
+  readonly held_bytes: Gauge
+  readonly discarded: Counter
+}
+
 export interface PipelineMetrics {
   readonly completed: Counter
   readonly cleared: Counter
@@ -47,6 +55,7 @@ export class LivestoreMetrics implements PartitionMetrics {
   readonly discarded: Counter
   readonly pipeline: PipelineMetrics
   readonly flush: LocalFlushMetrics
+  readonly quarantine: QuarantineMetrics
   readonly liveSpans: Gauge
   readonly liveBytes: Gauge
   readonly completeQueue: Gauge
@@ -102,13 +111,14 @@ export class LivestoreMetrics implements PartitionMetrics {
       ['tenant', 'where'],
     )
     this.#cut = metrics.counter(`${at}_blocks_cut_total`, 'Slices cut.', ['reason'])
+    this.recent = recentMetrics(metrics)
     this.discarded = metrics.counter('tempo_discarded_spans_total', 'Spans not kept.', [
       'tenant',
       'reason',
     ])
-    this.recent = recentMetrics(metrics)
     this.pipeline = pipelineMetrics(metrics, at)
     this.flush = flushMetrics(metrics, at)
+    this.quarantine = quarantineMetrics(metrics)
   }
 
   received(tenant: string, bytes: number, result: AppendResult): void {
@@ -152,6 +162,22 @@ function pipelineMetrics(metrics: Metrics, at: string): PipelineMetrics {
       LONG_SECONDS,
     ),
     size_bytes: metrics.histogram(`${at}_completion_size_bytes`, 'Size of a block.', SIZES),
+  }
+}
+
+function quarantineMetrics(metrics: Metrics): QuarantineMetrics {
+  return {
+    letters: metrics.counter(
+      'tempo_actors_dead_letters_total',
+      'Records put aside because they killed their consumer; reason = how it died last, or again = a letter already.',
+      ['topic', 'reason'],
+    ),
+    held: metrics.gauge('tempo_actors_dead_letters', 'Records that are put aside.', ['partition']),
+    held_bytes: metrics.gauge('tempo_actors_dead_letters_bytes', 'Their bytes.', ['partition']),
+    discarded: metrics.counter('tempo_discarded_spans_total', 'Spans not kept.', [
+      'tenant',
+      'reason',
+    ]),
   }
 }
 

@@ -10,6 +10,7 @@
 import { randomUUID } from 'node:crypto'
 import type { AckMarker } from '../../bus/acks.js'
 import type { BusRecord, Consumer } from '../../bus/consumer.js'
+import type { PoisonGuard } from '../../bus/poison.js'
 import { failpoint } from '../../lib/failpoints.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
@@ -18,6 +19,7 @@ import type { HeadArena } from '../../storage/head/arena.js'
 import { MalformedOtlp } from '../../storage/head/errors.js'
 import { HeadWriter, type AppendResult } from '../../storage/head/writer.js'
 import type { Wal } from '../../storage/wal/wal.js'
+import { DISCARD_REASONS } from '../distributor/contract.js'
 import type { BlockPipeline, CutHead } from './block-pipeline.js'
 import type { Judge } from './judge.js'
 import type { PartitionMetrics } from './metrics.js'
@@ -46,15 +48,19 @@ interface Staged {
 export interface PartitionOptions {
   readonly partition: number
   readonly consumer: Consumer
+  /** Knows which records may have killed a predecessor. */
+  readonly guard: PoisonGuard
+  /** Dies of a record that says so; for tests. */
+  readonly killer?: ((bytes: Uint8Array) => void) | undefined
   readonly wal: Wal
   readonly arena: HeadArena
   readonly acks: AckMarker
   readonly catalog: Catalog
   readonly pipeline: BlockPipeline
-  /** Judges the records by their tenants' limits. */
-  readonly judge: Judge
   /** Spans of the heads that were cut lately, for retries that come after the cut. */
   readonly recent: RecentSpans
+  /** Judges the records by their tenants' limits. */
+  readonly judge: Judge
   readonly limits: CutLimits
   /** A slice that was found at start is not cut for this long: a client's retry of an unanswered request still finds its first copy there. */
   readonly retryHorizon_ms: number
@@ -122,10 +128,42 @@ export class Partition {
     for (;;) {
       const batch = consumer.poll({ max_bytes: BATCH_BYTES_MAX })
       if (!batch) return true
-      if (!(await this.#apply(batch.records))) return false
+      const isTaken = this.#options.guard.isWatching
+        ? await this.#applyWarily(batch.records)
+        : await this.#apply(batch.records)
+      if (!isTaken) return false
       progress()
       if (this.#slice.arena_bytes >= this.#options.limits.max_bytes) await this.#cut('bytes')
     }
+  }
+
+  /** Records that something speaks against are applied alone, each after a durable count; the others go together as ever. */
+  async #applyWarily(records: readonly BusRecord[]): Promise<boolean> {
+    const { guard, progress } = this.#options
+    let free: BusRecord[] = []
+    for (const record of records) {
+      if (guard.isFree(record)) {
+        free.push(record)
+        continue
+      }
+      if (!(await this.#apply(free))) return false
+      free = []
+      const admission = await guard.admit(record)
+      if (admission === 'stop') return false
+      if (admission !== 'take') await this.#putAside(record, admission.aside)
+      else if (!(await this.#apply([record]))) return false
+      await guard.done()
+      progress()
+    }
+    return this.#apply(free)
+  }
+
+  /** The record is a dead letter: the log goes past it without it, and its sender is told. */
+  async #putAside(record: BusRecord, spans: number): Promise<void> {
+    const { wal, acks, consumer } = this.#options
+    await wal.append([], record.end)
+    acks.reject(record.correlation, spans, DISCARD_REASONS.quarantined)
+    consumer.commit(record.end)
   }
 
   /** False when the records could not all be taken, which ends the partition. */
@@ -190,6 +228,7 @@ export class Partition {
   /** The distributor has validated the bytes; should a fault have got past it, the sender is told and the rest goes on. */
   #append(head: TenantHead, record: BusRecord): AppendResult | undefined {
     try {
+      this.#options.killer?.(record.value)
       return head.writer.append(record.value, this.#options.recent.of(head.tenant))
     } catch (error) {
       if (!(error instanceof MalformedOtlp)) throw error
@@ -267,12 +306,14 @@ export class Partition {
 
   /** Back-pressure: nothing is taken from the ring until there is memory for it. */
   async #makeRoom(obstacle: Staged['obstacle']): Promise<void> {
-    const { arena, pipeline, metrics, clock, progress } = this.#options
+    const { arena, pipeline, guard, metrics, clock, progress } = this.#options
     if (obstacle === 'head_full') return this.#cut('bytes')
     if (arena.reclaim() > 0) return
     if (this.#slice.spans > 0) await this.#cut('arena_full')
     const started = clock.monotonic()
+    await guard.pause()
     await pipeline.waitForRoom(ROOM_WAIT_MS)
+    await guard.resume()
     progress()
     metrics.backPressure_seconds.inc((clock.monotonic() - started) / 1000)
   }

@@ -18,6 +18,7 @@ import type { BlockState, LivestoreState } from '../../storage/wal/state.js'
 import type { SegmentInfo, WalRecord } from '../../storage/wal/segment.js'
 import type { Wal } from '../../storage/wal/wal.js'
 import { factsOf, type BlockPipeline, type CutHead } from './block-pipeline.js'
+import type { ReplayGuard } from './replay-guard.js'
 import { reloadRecent } from './recent-blocks.js'
 import type { RecentSpans } from './recent-spans.js'
 import { Slice } from './slice.js'
@@ -35,6 +36,9 @@ export interface RecoveryOptions {
   readonly catalog: Catalog
   readonly blocks: LocalBlocks
   readonly pipeline: BlockPipeline
+  readonly guard: ReplayGuard
+  /** Dies of a record that says so; for tests. */
+  readonly killer?: ((bytes: Uint8Array) => void) | undefined
   /** Is told what was cut lately: blocks that are complete, and the closed segments that are replayed. */
   readonly recent: RecentSpans
   readonly clock: Clock
@@ -71,6 +75,7 @@ export async function recover(options: RecoveryOptions): Promise<Slice> {
       options.pipeline.build({ segment: segment.seq, heads: replay.cutHeads() })
     }
   }
+  await options.guard.end()
   log.info('partition ready', {
     partition,
     applied_offset: wal.appliedOffset,
@@ -215,7 +220,7 @@ class Replay {
     const from = missing.map((tenant) => this.heads.get(tenant)?.writer.appliedOffset ?? 0)
     if (missing.length > 0) {
       for await (const records of wal.replay(this.#segment.seq, Math.min(...from))) {
-        for (const record of records) await this.#apply(record)
+        await this.#applyAll(records)
         progress()
       }
     }
@@ -236,12 +241,25 @@ class Replay {
     return this.#segment.seq !== this.#options.wal.current.seq
   }
 
+  async #applyAll(records: readonly WalRecord[]): Promise<void> {
+    const { guard } = this.#options
+    await guard.begin(records)
+    for (const record of records) {
+      if (this.#isDone(record)) continue
+      if (await guard.admit(record, this.#segment.seq)) await this.#apply(record)
+    }
+  }
+
+  #isDone({ tenant, endOffset }: WalRecord): boolean {
+    return (
+      this.#done.has(tenant) || endOffset <= (this.heads.get(tenant)?.writer.appliedOffset ?? 0)
+    )
+  }
+
   async #apply(record: WalRecord): Promise<void> {
-    if (this.#done.has(record.tenant)) return
     for (;;) {
       const head = this.heads.get(record.tenant) ?? this.#create(record.tenant, record.blockId)
       if (head) {
-        if (record.endOffset <= head.writer.appliedOffset) return
         const result = this.#append(head, record)
         if (!result) return
         if (result.code === 'ok') {
@@ -258,6 +276,7 @@ class Replay {
   /** A record that is no OTLP was refused when it came; it must not keep the partition from starting. */
   #append(head: ReplayedHead, record: WalRecord): AppendResult | undefined {
     try {
+      this.#options.killer?.(record.bytes)
       return head.writer.append(record.bytes, this.#options.recent.of(head.tenant))
     } catch (error) {
       if (!(error instanceof MalformedOtlp)) throw error
@@ -286,11 +305,12 @@ class Replay {
 
   /** Heads of earlier segments are being built; their memory comes back one by one. */
   async #makeRoom(): Promise<void> {
-    const { arena, pipeline, progress, log } = this.#options
+    const { arena, pipeline, guard, progress, log } = this.#options
     if (arena.reclaim() > 0) {
       this.#idleWaits = 0
       return
     }
+    const mark = await guard.pause()
     this.#idleWaits = pipeline.length > 0 ? 0 : this.#idleWaits + 1
     if (this.#idleWaits > IDLE_WAITS_MAX) {
       throw new Error(
@@ -300,5 +320,6 @@ class Replay {
     log.debug('replay waits for a build to free memory')
     await pipeline.waitForRoom(ROOM_WAIT_MS)
     progress()
+    await guard.resume(mark)
   }
 }

@@ -11,7 +11,7 @@ import { Pressure } from '../../memory/pressure.js'
 import { INGRESS_TOPIC } from '../distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from '../livestore/contract.js'
 import { Budget } from './budget.js'
-import type { Door } from './contract.js'
+import type { Door, ReceiverAsks } from './contract.js'
 import { MeteredIngest } from './metered-ingest.js'
 import { Pending } from './pending.js'
 import { RingIngest } from './ring-ingest.js'
@@ -23,10 +23,12 @@ const DRAIN_SHARE = 0.6
 const REQUESTS_MAX = 4096
 
 export default class Receiver implements Actor {
+  readonly asks: ReceiverAsks = { replay: (request) => this.#ingest.push(request) }
   readonly #ctx: Context<Config>
   readonly #doors: Door[] = []
   readonly #stopping = new AbortController()
   #pending!: Pending
+  #ingest!: RingIngest
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
@@ -46,7 +48,7 @@ export default class Receiver implements Actor {
       clock,
     })
     this.#pending.run().catch((error: unknown) => this.#ctx.crash(error))
-    const ingest = new RingIngest({
+    const ingest = (this.#ingest = new RingIngest({
       actorId,
       ingress,
       acks,
@@ -54,7 +56,7 @@ export default class Receiver implements Actor {
       retryAfter_ms: config.distributor.retry_after_on_resource_exhausted_ms,
       clock,
       signal: this.#stopping.signal,
-    })
+    }))
     const metrics = new Metrics(shared[`metrics-${this.#ctx.component}`])
     const { otlp } = config.distributor.receivers
     const common = {

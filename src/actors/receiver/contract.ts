@@ -4,6 +4,8 @@ export interface PushRequest {
   readonly tenant: string
   /** An ExportTraceServiceRequest as it came, decompressed; nobody has looked at it. The door does not touch it again. */
   readonly body: Uint8Array
+  /** A dead letter that a person sends again: it is not refused for being one. */
+  readonly isReplay?: boolean
 }
 
 /** `rate_limited` and `unavailable` can be repeated, the others not. */
@@ -26,6 +28,12 @@ export type PushResult =
 export interface Ingest {
   /** Resolves when the request is durable or refused. A rejection is a bug and answers `internal`. */
   push(request: PushRequest): Promise<PushResult>
+}
+
+/** What others may ask of a receiver. */
+export interface ReceiverAsks {
+  /** Takes a request in as if it came through a door. */
+  replay(request: PushRequest): Promise<PushResult>
 }
 
 /** A listening door. */

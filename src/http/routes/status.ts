@@ -22,6 +22,10 @@ const ENDPOINTS = [
   'GET /api/metrics/query_range',
   'GET /api/metrics/query',
   'GET /api/actors',
+  'GET /api/bus/dlq',
+  'GET /api/bus/dlq/{id}?raw=true',
+  'POST /api/bus/dlq/{id}/replay',
+  'DELETE /api/bus/dlq/{id}',
 ]
 
 export function statusRoutes({ status, config }: AppDependencies): Hono<Env> {

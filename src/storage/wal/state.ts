@@ -9,6 +9,14 @@ import { assert } from '../../lib/assert.js'
 import { syncUpwards } from '../../lib/durable-folders.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
+import {
+  DEAD_LETTER,
+  deadLetterBytesKey,
+  DeadLetters,
+  puttingDeadLetter,
+  removingDeadLetter,
+  type DeadLetter,
+} from './dead-letters.js'
 import { WalCorrupt, WalVersionUnsupported, type WalFailed } from './errors.js'
 import { isUuid } from './keys.js'
 import { LmdbEnv, type WriteOp } from './lmdb.js'
@@ -29,14 +37,6 @@ export interface BlockState {
   meta: unknown
 }
 
-export interface DeadLetter {
-  startOffset: number
-  tenant: string
-  reason: string
-  at_ms: number
-  bytes: Uint8Array
-}
-
 export interface StateOptions {
   /** `live_store.wal.path`; the state lives in `state/p<partition>` below it. */
   path: string
@@ -53,13 +53,10 @@ interface Change {
 }
 
 export const STATE_VERSION = 1
-/** Dead letters are kept to be looked at, not for ever: the oldest goes when there are more. */
-export const MAX_DEAD_LETTERS = 100
 
 const VERSION_KEY = Uint8Array.of(1)
 const BLOCK = 2
-const NOTE = 3
-const DEAD_LETTER = 4
+const NOTE = 3 // 4 was never written; 5 and 6 are in dead-letters.ts
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -68,7 +65,7 @@ export class LivestoreState {
   readonly #env: LmdbEnv
   readonly #blocks = new Map<string, BlockState>()
   readonly #notes = new Map<string, unknown>()
-  readonly #deadLetters = new Map<number, DeadLetter>()
+  readonly #deadLetters = new DeadLetters()
   #tail: Promise<void> = Promise.resolve()
 
   private constructor(env: LmdbEnv) {
@@ -132,7 +129,7 @@ export class LivestoreState {
     }))
   }
 
-  /** A small JSON value under a name: attempts of a poison record, the replay marker. */
+  /** A small JSON value under a name: tries of a suspected record, the replay marker. */
   note(name: string): unknown {
     return this.#notes.get(name)
   }
@@ -147,25 +144,34 @@ export class LivestoreState {
     }))
   }
 
-  deadLetters(): DeadLetter[] {
-    return [...this.#deadLetters.values()].sort((a, b) => a.startOffset - b.startOffset)
+  /** Names and values of the notes whose names begin so. */
+  notes(prefix: string): [name: string, value: unknown][] {
+    return [...this.#notes].filter(([name]) => name.startsWith(prefix))
   }
 
-  /** Puts aside a record that kills its consumer. */
-  addDeadLetter(letter: DeadLetter): Promise<void> {
-    const copy = { ...letter, bytes: letter.bytes.slice() }
-    return this.#change(() => {
-      const ops: WriteOp[] = [
-        { key: deadLetterKey(copy.startOffset), value: encodeDeadLetter(copy) },
-      ]
-      const oldest = this.#deadLetters.size >= MAX_DEAD_LETTERS ? this.deadLetters()[0] : undefined
-      if (oldest) ops.push({ key: deadLetterKey(oldest.startOffset), value: undefined })
-      const apply = () => {
-        if (oldest) this.#deadLetters.delete(oldest.startOffset)
-        this.#deadLetters.set(copy.startOffset, copy)
-      }
-      return { ops, apply }
-    })
+  /** Records that are put aside, as last committed. */
+  get deadLetters(): Pick<DeadLetters, 'list' | 'get' | 'hasRoom' | 'count' | 'size_bytes'> {
+    return this.#deadLetters
+  }
+
+  /** The record of a dead letter. */
+  deadLetterBytes(id: string): Uint8Array | undefined {
+    return this.#env.get(deadLetterBytesKey(id))
+  }
+
+  /** Puts a record aside, or writes its letter anew. The bytes must stay as they are until it resolves. */
+  putDeadLetter(letter: DeadLetter, bytes: Uint8Array): Promise<void> {
+    return this.#change(() => ({
+      ops: puttingDeadLetter(letter, bytes),
+      apply: () => this.#deadLetters.set(letter),
+    }))
+  }
+
+  removeDeadLetter(id: string): Promise<void> {
+    return this.#change(() => ({
+      ops: removingDeadLetter(id),
+      apply: () => this.#deadLetters.delete(id),
+    }))
   }
 
   /** Resolves when no change is in flight. */
@@ -223,36 +229,13 @@ export class LivestoreState {
       this.#notes.set(decoder.decode(key.subarray(1)), parse(value, path))
     }
     for (const { value } of this.#env.entries(DEAD_LETTER)) {
-      const letter = decodeDeadLetter(value, path)
-      this.#deadLetters.set(letter.startOffset, letter)
+      this.#deadLetters.set(parse(value, path) as DeadLetter)
     }
   }
 }
 
 function blockKey(blockId: string): Uint8Array {
   return concat(BLOCK, encoder.encode(blockId))
-}
-
-function deadLetterKey(startOffset: number): Uint8Array {
-  const offset = new Uint8Array(8)
-  new DataView(offset.buffer).setBigUint64(0, BigInt(startOffset))
-  return concat(DEAD_LETTER, offset)
-}
-
-/** Length of the JSON u32, JSON of all but the bytes, the bytes. */
-function encodeDeadLetter({ bytes, ...head }: DeadLetter): Uint8Array {
-  const text = json(head)
-  const value = new Uint8Array(4 + text.length + bytes.length)
-  new DataView(value.buffer).setUint32(0, text.length, true)
-  value.set(text, 4)
-  value.set(bytes, 4 + text.length)
-  return value
-}
-
-function decodeDeadLetter(value: Uint8Array, path: string): DeadLetter {
-  const end = 4 + new DataView(value.buffer, value.byteOffset, value.byteLength).getUint32(0, true)
-  const head = parse(value.subarray(4, end), path) as Omit<DeadLetter, 'bytes'>
-  return { ...head, bytes: value.slice(end) }
 }
 
 function concat(first: number, rest: Uint8Array): Uint8Array {

@@ -15,12 +15,15 @@ import { LocalFlush } from '../../../src/actors/livestore/local-flush.js'
 import { Judge, LiveTraces } from '../../../src/actors/livestore/judge.js'
 import { LivestoreMetrics } from '../../../src/actors/livestore/metrics.js'
 import { Partition } from '../../../src/actors/livestore/partition.js'
+import { Quarantine } from '../../../src/actors/livestore/quarantine.js'
 import { RecentSpans } from '../../../src/actors/livestore/recent-spans.js'
 import { recover } from '../../../src/actors/livestore/recovery.js'
+import { ReplayGuard } from '../../../src/actors/livestore/replay-guard.js'
 import { Sources } from '../../../src/actors/querier/sources.js'
 import { AckMarker, Acks } from '../../../src/bus/acks.js'
-import { Consumer } from '../../../src/bus/consumer.js'
-import { assignGroup } from '../../../src/bus/group.js'
+import { BATCH_BYTES_MAX_DEFAULT, Consumer } from '../../../src/bus/consumer.js'
+import { assignGroup, countAttempt } from '../../../src/bus/group.js'
+import { PoisonGuard, type Death } from '../../../src/bus/poison.js'
 import { Ring } from '../../../src/bus/ring.js'
 import { FakeClock } from '../../../src/lib/fake-clock.js'
 import { silentLog } from '../../../src/lib/log.js'
@@ -30,6 +33,7 @@ import type { LimitsSource } from '../../../src/limits/view.js'
 import { emptyBlocklist, metasByTenant, pollBlocklist } from '../../../src/storage/backend/blocklist.js' // prettier-ignore
 import { LocalBackend } from '../../../src/storage/backend/local.js'
 import { LocalBlocks } from '../../../src/storage/backend/local-blocks.js'
+import { countSpans } from '../../../src/otlp/count-spans.js'
 import type { BlockMeta } from '../../../src/storage/block/encoding.js'
 import { Catalog } from '../../../src/storage/catalog.js'
 import { HeadArena } from '../../../src/storage/head/arena.js'
@@ -71,11 +75,11 @@ export class House {
   readonly sent: Sent[] = []
   /** Limits of the slice; a test changes them between records. */
   readonly limits = { maxAge_ms: 3_600_000, maxIdle_ms: 3_600_000, max_bytes: 1 }
-  /** Limits of the tenants; a test sets others. */
-  tenantLimits: LimitsSource = noLimits()
   /** Memory for the ids of spans in heads that were cut. */
   recent_bytes = 1 << 20
   forgottenSpans = 0
+  /** Limits of the tenants; a test sets others. */
+  tenantLimits: LimitsSource = noLimits()
   ring!: Ring
   acks!: AckMarker
   catalog!: Catalog
@@ -83,6 +87,10 @@ export class House {
   registry!: BlockRegistry
   /** The frontend's copy of the blocklist, and its version. */
   blocklist: Blocklist = {}
+  /** How the life before died, when the memory between the actors is still there. */
+  death: Death | undefined
+  /** What a stage does with a record before it decodes it: throws to die of it. */
+  kill: (stage: string, bytes: Uint8Array) => void = () => undefined
   #listVersion = 0
   #actorId = 100
 
@@ -230,6 +238,7 @@ export class Life {
   flush!: LocalFlush
   wal!: Wal
   state!: LivestoreState
+  quarantine!: Quarantine
   consumer!: Consumer
   readonly #stopping = new AbortController()
   readonly #builds = new Set<Promise<unknown>>()
@@ -320,18 +329,45 @@ export class Life {
     })
     const { pipeline, recent } = this
     const common = { ...parts, pipeline, recent, progress: () => undefined }
-    const slice = await recover(common)
+    this.quarantine = new Quarantine({ metrics: metrics.quarantine, clock, log: silentLog })
+    this.quarantine.own(PARTITION, this.state)
+    const { death } = house
+    const replayGuard = await ReplayGuard.open({
+      partition: PARTITION,
+      state: this.state,
+      quarantine: this.quarantine,
+      segments: wal.segments(),
+      death,
+    })
+    const killer = (stage: string) => (bytes: Uint8Array) => house.kill(stage, bytes)
+    const slice = await recover({ ...common, guard: replayGuard, killer: killer('replay') })
     const actorId = house.nextActorId()
     const epoch = assignGroup(house.ring, 0, actorId)
     this.consumer = new Consumer(house.ring, 0, { actorId, epoch, from: this.wal.appliedOffset })
     this.consumer.commit(this.wal.appliedOffset)
     const consumer = mortal.bind('consumer', this.consumer, ['commit'])
     const { limits } = house
+    if (death) countAttempt(house.ring, 0)
+    const guard = await PoisonGuard.open({
+      ...{ topic: 'traces', ledger: this.quarantine.ledger('traces', PARTITION), death },
+      ...{ window_bytes: BATCH_BYTES_MAX_DEFAULT, tail: house.ring.tail, count: countSpans },
+      ...{ clock, log: silentLog, signal: this.#stopping.signal, progress: () => undefined },
+    })
     const judge = new Judge({
       ...{ limits: house.tenantLimits, live: new LiveTraces(), acks, discarded: metrics.discarded },
     })
     this.partition = new Partition(
-      { ...common, judge, consumer, acks, limits, retryHorizon_ms: 0, metrics },
+      {
+        ...common,
+        judge,
+        guard,
+        killer: killer('livestore'),
+        consumer,
+        acks,
+        limits,
+        retryHorizon_ms: 0,
+        metrics,
+      },
       slice,
     )
     this.flush.start()

@@ -62,7 +62,11 @@ async function path(sizes: Sizes = {}, withDistributor = true) {
   }
   const universe = new Universe()
   const { config } = loadConfig({ files: [], env: {} })
-  const spawn = () => universe.spawn(Distributor, { component: 'distributor', config, shared })
+  // Nothing is suspected, and nothing is put aside.
+  universe.stub('livestore', { poisonKnown: () => ({ suspicions: [], letters: [] }) })
+  const asks = ['livestore']
+  const spawn = () =>
+    universe.spawn(Distributor, { component: 'distributor', config, shared, asks })
   const acks = new AckReceiver(shared.acks!)
   const pending = new Pending({
     acks,

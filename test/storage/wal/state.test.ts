@@ -3,11 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { silentLog } from '../../../src/lib/log.js'
 import { systemClock } from '../../../src/lib/time.js'
 import { LmdbEnv } from '../../../src/storage/wal/lmdb.js'
-import {
-  LivestoreState,
-  MAX_DEAD_LETTERS,
-  type BlockState,
-} from '../../../src/storage/wal/state.js'
+import { LivestoreState, type BlockState } from '../../../src/storage/wal/state.js'
 import { blockOne, blockTwo, temporaryFolder } from './support.js'
 
 const open = (path: string) =>
@@ -73,35 +69,17 @@ describe('LivestoreState', () => {
     await state.close()
   })
 
-  it('keeps notes and dead letters, and of dead letters the newest', async () => {
+  it('keeps notes', async () => {
     const path = temporaryFolder()
     const state = await open(path)
-    await state.setNote('attempts', { offset: 320, count: 2 })
+    await state.setNote('try/a', { tries: 2 })
+    await state.setNote('other', 0)
     await state.setNote('gone', 1)
     await state.setNote('gone', undefined)
-    for (let i = 0; i <= MAX_DEAD_LETTERS; i++) {
-      const bytes = Uint8Array.of(i, 1, 2)
-      await state.addDeadLetter({
-        startOffset: i * 2 ** 33,
-        tenant: 't',
-        reason: 'poison',
-        at_ms: i,
-        bytes,
-      })
-    }
     await state.close()
     const again = await open(path)
-    expect(again.note('attempts')).toEqual({ offset: 320, count: 2 })
+    expect(again.notes('try/')).toEqual([['try/a', { tries: 2 }]])
     expect(again.note('gone')).toBeUndefined()
-    const letters = again.deadLetters()
-    expect(letters.length).toBe(MAX_DEAD_LETTERS)
-    expect(letters[0]).toEqual({
-      startOffset: 2 ** 33,
-      tenant: 't',
-      reason: 'poison',
-      at_ms: 1,
-      bytes: Uint8Array.of(1, 1, 2),
-    })
     await again.close()
   })
 
