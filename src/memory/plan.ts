@@ -127,7 +127,7 @@ export function leastLimit_bytes(request: MemoryRequest): number {
 
 function limitOf(request: MemoryRequest): { limit_bytes: number; origin: string } {
   const { available } = request
-  if (request.limit_bytes > 0) return { limit_bytes: request.limit_bytes, origin: 'memory.limit' }
+  if (request.limit_bytes > 0) return { limit_bytes: request.limit_bytes, origin: 'as set' }
   const share = available.of === 'container' ? CONTAINER_SHARE : MACHINE_SHARE
   const ofIt = `the ${available.of}'s ${formatBytes(available.bytes)}`
   if (share * available.bytes >= DEFAULT_MOST_MIB * MIB) {
@@ -255,12 +255,13 @@ function misfit(limit_bytes: number, origin: string, request: MemoryRequest): Me
   const limit = `${formatBytes(limit_bytes)} (${origin})`
   if (least > limit_bytes) {
     const mib = Math.round(request.maxMessage_bytes / MIB)
-    const what = `${request.partitions} partitions, ${request.builders} block builder(s) and requests of up to ${mib} MiB`
-    const text = `${limit} is too little by ${by}: ${what} need at least ${formatBytes(needs)}`
+    const { partitions, builders } = request
+    const what = `${plural(partitions, 'partition')}, ${plural(builders, 'block builder')} and requests of up to ${mib} MiB`
+    const text = `is ${limit}, too little by ${by}: ${what} need at least ${formatBytes(needs)}`
     return { path: 'memory.limit', text }
   }
   const { path, bytes } = largestExcess(request, bare, limit_bytes)
-  const text = `${formatBytes(bytes)} does not fit memory.limit ${limit}: with it the process needs ${formatBytes(needs)}, ${by} more; make it smaller, leave it out, or set memory.limit: ${needs / MIB}MiB`
+  const text = `is ${formatBytes(bytes)} and does not fit memory.limit ${limit}: with it the process needs ${formatBytes(needs)}, ${by} more; make it smaller, leave it out, or set memory.limit: ${needs / MIB}MiB`
   return { path, text }
 }
 
@@ -277,11 +278,15 @@ function largestExcess(request: MemoryRequest, bare: MemoryRequest, limit_bytes:
 
 function ringsText(partitions: number, ingress_bytes: number, ring_bytes: number): string {
   const sizes = `${formatBytes(ingress_bytes)} (ingress), ${formatBytes(ring_bytes)} (traces)`
-  return `rings of ${partitions} partition${partitions === 1 ? '' : 's'}: ${sizes} each`
+  return `rings of ${plural(partitions, 'partition')}: ${sizes} each`
 }
 
 function buildersText(builders: number, groupSpans: number): string {
-  return `${builders} block builder${builders === 1 ? '' : 's'}, ${groupSpans} spans at a time`
+  return `${plural(builders, 'block builder')}, ${groupSpans} spans at a time`
+}
+
+function plural(count: number, name: string): string {
+  return `${count} ${name}${count === 1 ? '' : 's'}`
 }
 
 function part(name: string, bytes: number, about: string): MemoryPart {

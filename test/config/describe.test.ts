@@ -1,19 +1,47 @@
 import { expect, it } from 'vitest'
 import { describeConfig, describeSources, loadConfig, parseCommandLine } from '../../src/config.js'
 
-const load = (...args: string[]) => loadConfig({ cwd: '/here', ...parseCommandLine(args) })
+const load = (...args: string[]) =>
+  loadConfig({
+    cwd: '/here',
+    memory: { bytes: 2 ** 33, of: 'machine' },
+    ...parseCommandLine(args),
+  })
 
 it('says what listens where, where data lives and how memory is divided', () => {
   const loaded = load()
-  expect([...describeSources(loaded), ...describeConfig(loaded.config)]).toEqual([
+  const lines = [...describeSources(loaded), ...describeConfig(loaded.config)]
+  expect(lines).toEqual([
     'config    built-in defaults (no --config was given)',
     'listen    OTLP gRPC   127.0.0.1:4317',
     'listen    OTLP HTTP   127.0.0.1:4318',
     'listen    Tempo API   127.0.0.1:3200',
     'data      WAL and local blocks in /here/tempo-data/live-store; an acknowledged span survives kill -9',
     'data      blockpack1 blocks in /here/tempo-data/blocks',
-    'memory    shared 132 MiB: live heads 100 MiB; rings of 2 partitions: 16 MiB (ingress), 16 MiB (traces)',
+    "memory    limit 512 MiB (the default where the machine's 8 GiB allow it); requests are refused above 461 MiB",
+    'memory    175 MiB  Node, its code, and every thread at rest',
+    'memory     64 MiB  live heads',
+    'memory     21 MiB  hash tables of the live heads',
+    'memory     16 MiB  ids of spans whose heads were cut lately',
+    'memory     16 MiB  rings of 2 partitions: 4 MiB (ingress), 4 MiB (traces) each',
+    'memory     10 MiB  catalogs, acks, metrics',
+    'memory     32 MiB  requests in flight',
+    'memory     64 MiB  1 block builder, 16384 spans at a time',
+    'memory     51 MiB  open blocks and jobs of queries',
+    'memory     63 MiB  heaps and buffers beyond rest',
   ])
+})
+
+it('divides memory so that the table adds up to its first line', () => {
+  const lines = describeConfig(load('--memory.limit=700MiB').config)
+  const sizes = lines.flatMap((line) => /^memory +([\d.]+) MiB /.exec(line)?.[1] ?? [])
+  expect(sizes.reduce((total, size) => total + Number(size), 0)).toBe(700)
+})
+
+it('refuses what does not fit, at the key that is to blame', () => {
+  expect(() => load('--memory.limit=600MiB', '--actors.head-bytes=500MiB')).toThrow(
+    /^--actors\.head-bytes: actors\.head_bytes is 500 MiB and does not fit memory\.limit 600 MiB \(as set\): with it the process needs \d+ MiB, \d+ MiB more; /,
+  )
 })
 
 it('says that a packaged configuration is used, and never a secret', () => {

@@ -63,7 +63,7 @@ describe('the default', () => {
     const { path, text } = problem(container(256))
     expect(path).toBe('memory.limit')
     expect(text).toMatch(
-      /^230 MiB \(90 % of the container's 256 MiB\) is too little by \d+ MiB: 2 partitions, 1 block builder\(s\) and requests of up to 16 MiB need at least \d+ MiB$/,
+      /^is 230 MiB \(90 % of the container's 256 MiB\), too little by \d+ MiB: 2 partitions, 1 block builder and requests of up to 16 MiB need at least \d+ MiB$/,
     )
   })
 })
@@ -149,7 +149,7 @@ describe('what is set by hand', () => {
     const { path, text } = problem({ head_bytes: 300 * MIB })
     expect(path).toBe('actors.head_bytes')
     const match =
-      /^300 MiB does not fit memory\.limit 512 MiB \(.*\): with it the process needs (\d+) MiB, (\d+) MiB more; make it smaller, leave it out, or set memory\.limit: (\d+)MiB$/.exec(
+      /^is 300 MiB and does not fit memory\.limit 512 MiB \(.*\): with it the process needs (\d+) MiB, (\d+) MiB more; make it smaller, leave it out, or set memory\.limit: (\d+)MiB$/.exec(
         text,
       )
     expect(match).not.toBeNull()

@@ -17,7 +17,7 @@ import { blockId } from '../frontend/metas.js'
 const FACTS = { spans: 3, minStart_ns: 0n, maxEnd_ns: 1n, size_bytes: 1 }
 
 /** A head that becomes a local block and then a backend's, as a livestore would do it. */
-function made() {
+function made(max_bytes?: number) {
   const arena = HeadArena.create({ bytes: 4 << 20, readers: 2 })
   const catalog = new Catalog(Catalog.create(0, 8))
   const local = new MemoryBackend()
@@ -29,6 +29,7 @@ function made() {
     local: [local],
     backend,
     log: silentLog,
+    ...(max_bytes !== undefined && { max_bytes }),
   })
   const head = (n: number) => {
     const writer = HeadWriter.create(arena, { blockId: blockId(n), tenant: 'a', partition: 0 })!
@@ -151,6 +152,20 @@ describe('open blocks', () => {
     }
     const again = await sources.open({ blockId: blockId(2), tenant: 'a', meta })
     expect(again!.source).not.toBe(opens[0])
+    expect(await count(2, meta)).toBe(3)
+    await sources.close()
+  })
+
+  it('keep no more than they may: past it the least recently used is closed', async () => {
+    const { backend, head, build, sources, count } = made(1)
+    const { writer } = head(1)
+    const meta = await build(backend, 2, writer.headerChunk)
+    const lease = await sources.open({ blockId: blockId(2), tenant: 'a', meta })
+    expect(sources.retained_bytes).toBeGreaterThan(1)
+    await lease!.release()
+    expect(sources.retained_bytes).toBe(0)
+    const again = await sources.open({ blockId: blockId(2), tenant: 'a', meta })
+    expect(again!.source).not.toBe(lease!.source)
     expect(await count(2, meta)).toBe(3)
     await sources.close()
   })
