@@ -1,6 +1,6 @@
 /** Owns `config migrate`: a configuration of Tempo 2 with its keys where Tempo 3 and tempo-actors have them. Comments stay with their keys. */
 import { posix } from 'node:path'
-import { isMap, isScalar, isSeq, LineCounter, parseDocument, YAMLMap, type Pair } from 'yaml'
+import { isMap, isScalar, isSeq, LineCounter, parseDocument, visit, YAMLMap, type Pair } from 'yaml'
 import { checkTree } from './check.js'
 import { ConfigError } from './error.js'
 import { readSettings } from './fields.js'
@@ -40,20 +40,30 @@ class Migration {
   private readonly lines = new LineCounter()
   private readonly document
   private readonly root: YAMLMap
+  private readonly emptyBefore = new Set<unknown>()
 
   constructor(
     private readonly name: string,
-    content: string,
+    private readonly content: string,
   ) {
     this.document = parseDocument(content, { lineCounter: this.lines })
     this.root = isMap(this.document.contents) ? this.document.contents : new YAMLMap()
     this.document.contents = this.root as unknown as typeof this.document.contents
+    visit(this.document, {
+      Map: (_, map) => void (map.items.length === 0 && this.emptyBefore.add(map)),
+    })
   }
 
   moveKeys(): void {
     for (const found of this.find(this.root, [])) {
       const { map, pair, path, move } = found
       const place = this.placeOf(pair)
+      const isRenamed = 'to' in move && parentOf(move.to) === parentOf(path)
+      if (isRenamed && !this.document.hasIn(move.to.split('.'))) {
+        rename(pair, move.to)
+        this.notes.push(`${place}: ${path} moved: ${moveText(move)}`)
+        continue
+      }
       remove(map, pair)
       if ('gone' in move) this.notes.push(`${place}: removed ${path}: ${move.gone}`)
       else if (this.document.hasIn(move.to.split('.'))) {
@@ -63,7 +73,7 @@ class Migration {
         this.notes.push(`${place}: ${path} moved: ${moveText(move)}`)
       }
     }
-    prune(this.root, [])
+    this.prune(this.root)
   }
 
   /** What Tempo 2 had as a value, or by default, and needs another one here. */
@@ -100,7 +110,8 @@ class Migration {
   }
 
   text(): string {
-    return this.document.toString({ lineWidth: 0 })
+    const isTight = /[{[][^\s{}[\]]/.test(this.content)
+    return this.document.toString({ lineWidth: 0, flowCollectionPadding: !isTight })
   }
 
   /** Keys that have to go, as they stand in the file; a section is one when nothing in it has a place of its own. */
@@ -117,10 +128,8 @@ class Migration {
   }
 
   private put(path: string, pair: AnyPair): void {
-    const keys = path.split('.')
-    const name = keys.pop()!
-    if (isScalar(pair.key)) pair.key.value = name
-    this.sectionAt(keys).items.push(pair)
+    rename(pair, path)
+    this.sectionAt(path.split('.').slice(0, -1)).items.push(pair)
   }
 
   private add(path: string, value: string): void {
@@ -150,7 +159,7 @@ class Migration {
 
   private drop(path: string, why: string): void {
     this.document.deleteIn(path.split('.'))
-    prune(this.root, path.split('.').slice(0, -1))
+    this.prune(this.root)
     this.notes.push(`${this.name}: removed ${path}: ${why}`)
   }
 
@@ -164,6 +173,15 @@ class Migration {
     this.notes.push(`${this.name}: removed local-blocks from ${path}: the live store has them`)
   }
 
+  /** Takes out the sections that have become empty. */
+  private prune(map: YAMLMap): void {
+    for (const pair of [...map.items] as AnyPair[]) {
+      if (!isMap(pair.value) || this.emptyBefore.has(pair.value)) continue
+      this.prune(pair.value)
+      if (pair.value.items.length === 0) remove(map, pair)
+    }
+  }
+
   private placeOf({ key }: AnyPair): string {
     const offset = isScalar(key) ? (key.range?.[0] ?? 0) : 0
     const { line, col } = this.lines.linePos(offset)
@@ -171,18 +189,16 @@ class Migration {
   }
 }
 
-function remove(map: YAMLMap, pair: AnyPair): void {
-  map.items = map.items.filter((other) => other !== pair)
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf('.'), 0))
 }
 
-/** Takes out sections of Tempo 2 that have become empty; with `path`, only that one. */
-function prune(map: YAMLMap, path: readonly string[]): void {
-  for (const pair of [...map.items] as AnyPair[]) {
-    const isMeant = path.length === 0 || (isScalar(pair.key) && pair.key.value === path[0])
-    if (!isMeant || !isMap(pair.value) || pair.value.items.length === 0) continue
-    prune(pair.value, path.slice(1))
-    if (pair.value.items.length === 0) remove(map, pair)
-  }
+function rename({ key }: AnyPair, path: string): void {
+  if (isScalar(key)) key.value = path.slice(path.lastIndexOf('.') + 1)
+}
+
+function remove(map: YAMLMap, pair: AnyPair): void {
+  map.items = map.items.filter((other) => other !== pair)
 }
 
 function checkResult(

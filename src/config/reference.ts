@@ -6,7 +6,8 @@ const COMMENT_COLUMNS = 100
 const INDENT = '  '
 
 const FULL_HEADER = `# Every key of tempo-actors with its default; a configuration needs only what differs from it.
-# Written from src/config/schema.ts by "npm run config:docs"; docs/configuration.md says how it is read.
+# Durations are written 30s or 1h30m, sizes 50MiB or 1000000; docs/configuration.md says how all is read.
+# This file is written from src/config/schema.ts by "npm run config:docs".
 `
 
 /** Every key with its default, its unit and what it is for; loading it gives the defaults. */
@@ -60,19 +61,19 @@ function keyLine(path: string, facts: FieldFacts): string {
   return `- \`${path}\` (${unit(facts)}; default ${byDefault}): ${facts.about}`
 }
 
-/** "a whole number, 0 to 65535". */
+/** "whole number, 0 to 65535". */
 export function unit({ kind, limits, choices = [] }: FieldFacts): string {
   const words: Readonly<Record<FieldFacts['kind'], string>> = {
     text: 'text',
     secret: 'text, never shown',
     int: 'whole number',
     flag: 'true or false',
-    duration: 'duration such as 30s or 1h30m',
-    bytes: 'bytes, or a size such as 50MiB',
-    choice: choices.join(' or '),
+    duration: 'duration',
+    bytes: 'size',
+    choice: choices.length === 1 ? choices.join() : `one of ${choices.join(', ')}`,
     endpoint: 'host:port',
   }
-  return limits === undefined ? words[kind] : `${words[kind]}; ${limits}`
+  return limits === undefined ? words[kind] : `${words[kind]}, ${limits}`
 }
 
 function comment(text: string, indent: string): string[] {

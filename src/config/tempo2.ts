@@ -149,8 +149,8 @@ export function moveOf(path: string): Move | undefined {
 
 /** True when keys below have places of their own to go to. */
 export function hasMovesBelow(path: string): boolean {
-  const below = [...moved.keys(), ...Object.keys(GONE)]
-  return below.some((key) => key.startsWith(`${path}.`)) || V2_SECTIONS.includes(path)
+  const below = [...moved.keys(), ...Object.keys(GONE), ...V2_SECTIONS.map((at) => `${at}.`)]
+  return below.some((key) => key.startsWith(`${path}.`))
 }
 
 /** In the words of an error: "it is live_store.max_trace_idle now". */

@@ -70,6 +70,6 @@ describe('parseCommandLine', () => {
   it('explains every setting with its default', () => {
     const text = helpText()
     expect(text).toContain('--config FILE')
-    expect(text).toMatch(/--live-store\.max-trace-idle +A trace .* \(default "5s"\)/)
+    expect(text).toMatch(/--live-store\.max-trace-idle +A trace .* \[duration; default "5s"\]/)
   })
 })

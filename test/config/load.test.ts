@@ -102,6 +102,15 @@ storage: {trace: {backend: s3, s3: {bucket: b, access_key: 0123, secret_key: "00
     expect(config.storage.s3).toMatchObject({ access_key: '0123', secret_key: '007' })
   })
 
+  it('are read as Go reads YAML: digits in groups, and yes and on for true', () => {
+    const { config } = load(
+      'live_store: {max_block_bytes: 1_000_000}\nquerier: {max_concurrent_queries: 1_0}\nauth_enabled: yes',
+    )
+    expect(config.live_store.max_block_bytes).toBe(1_000_000)
+    expect(config.querier.max_concurrent_queries).toBe(10)
+    expect(config.multitenancy_enabled).toBe(true)
+  })
+
   it('come through anchors and merge keys, where what is written here wins', () => {
     const { config } = load(`
 live_store: {max_trace_idle: 7s, max_block_duration: 8s}
@@ -174,8 +183,6 @@ describe('keys', () => {
     ],
     ['live_store: {max_trace_iddle: 1s}', 'did you mean max_trace_idle?'],
     ['http_listen_port: 1', 'unknown key http_listen_port: it belongs in server.http_listen_port'],
-    ['ingester: {}', 'unknown key ingester: the section of Tempo 2 became live_store'],
-    ['auth_enabled: true', 'it is multitenancy_enabled'],
     ['somethingelse: 1', 't.yaml:1:1: unknown key somethingelse'],
     ['__proto__: {a: 1}', 't.yaml:1:1: unknown key __proto__'],
     ['constructor: {a: 1}', 't.yaml:1:1: unknown key constructor'],
@@ -200,10 +207,10 @@ overrides: {defaults: {metrics_generator: {processors: [span-metrics]}}}
 `)
     expect(config.server.http_listen_port).toBe(3300)
     expect(warnings).toEqual([
-      't.yaml:2:34: server.grpc_listen_port is a key of Tempo that tempo-actors does not read; it is ignored',
-      't.yaml:3:1: memberlist is a key of Tempo that tempo-actors does not read; it is ignored',
+      't.yaml:2:34: server.grpc_listen_port is a key of Tempo that tempo-actors does not read: there is no gRPC besides OTLP yet',
+      't.yaml:3:1: memberlist is a key of Tempo that tempo-actors does not read: one process needs no ring',
       't.yaml:4:19: storage.trace.pool is a key of Tempo that tempo-actors does not read; it is ignored',
-      't.yaml:4:43: storage.trace.wal is a key of Tempo that tempo-actors does not read; it is ignored',
+      't.yaml:4:43: storage.trace.wal is a key of Tempo that tempo-actors does not read: the write-ahead log is in live_store.wal.path',
       't.yaml:5:24: overrides.defaults.metrics_generator is a key of Tempo that tempo-actors does not read; it is ignored',
     ])
   })
