@@ -13,6 +13,7 @@ import { createTopic } from './bus/topic.js'
 import { DISTRIBUTOR_GROUP, INGRESS_TOPIC } from './actors/distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from './actors/livestore/contract.js'
 import { MetricsPage } from './lib/metrics.js'
+import { LimitsPage } from './limits/page.js'
 import { Pressure } from './memory/pressure.js'
 import { Catalog } from './storage/catalog.js'
 import { HeadArena } from './storage/head/arena.js'
@@ -48,7 +49,7 @@ export const ACTORS: readonly ActorSpec[] = [
     component: 'receiver',
     module: './actors/receiver/actor.js',
     asks: [],
-    shared: ['ingress-', 'traces-', 'acks', 'pressure'],
+    shared: ['ingress-', 'traces-', 'acks', 'pressure', 'limits'],
     heap: 'write',
   },
   // Owns Tempo's HTTP port: routes, JSON, /metrics, /ready.
@@ -56,7 +57,7 @@ export const ACTORS: readonly ActorSpec[] = [
     component: 'http',
     module: './http/actor.js',
     asks: ['frontend', 'livestore', 'receiver', 'supervisor'],
-    shared: ['metrics-', 'ingress-', 'traces-', 'arena'],
+    shared: ['metrics-', 'ingress-', 'traces-', 'arena', 'limits'],
     heap: 'read',
   },
   // Splits a query into jobs, merges, stops at the limit, retries.
@@ -81,7 +82,7 @@ export const ACTORS: readonly ActorSpec[] = [
     module: './actors/distributor/actor.js',
     // Dead letters, and how its predecessor died.
     asks: ['livestore', 'supervisor'],
-    shared: ['ingress-', 'traces-', 'acks'],
+    shared: ['ingress-', 'traces-', 'acks', 'limits'],
     heap: 'write',
   },
   // WAL, live heads, blocks, and the flush queue.
@@ -89,7 +90,7 @@ export const ACTORS: readonly ActorSpec[] = [
     component: 'livestore',
     module: './actors/livestore/actor.js',
     asks: ['backend-worker', 'supervisor'],
-    shared: ['traces-', 'catalog-', 'arena', 'acks'],
+    shared: ['traces-', 'catalog-', 'arena', 'acks', 'limits'],
     heap: 'write',
   },
   // Knows what the backend has.
@@ -107,6 +108,7 @@ export function createSharedMemory(config: Config, baseOffsets: readonly number[
   const { partitions, ring_bytes, ingress_bytes } = config.actors.bus
   const memory: SharedMemory = {
     acks: Acks.create({ slots: ACK_SLOTS }),
+    limits: LimitsPage.create(),
     arena: HeadArena.create({ bytes: config.actors.head_bytes, readers: ARENA_READERS }).memory,
   }
   const ingress = createTopic({

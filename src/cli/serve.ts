@@ -13,6 +13,8 @@ import { disarmFailpoints } from '../lib/failpoints.js'
 import { createLog, errorText, type Log, type LogFormat } from '../lib/log.js'
 import { Metrics } from '../lib/metrics.js'
 import { systemClock } from '../lib/time.js'
+import { LimitsPage } from '../limits/page.js'
+import { OverridesReloader } from '../limits/reloader.js'
 import { Pressure } from '../memory/pressure.js'
 import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
@@ -45,10 +47,12 @@ async function run(line: CommandLine): Promise<number> {
     settings: line.settings,
   })
   const { config } = loaded
+  const limits = tenantLimits(config, line)
+  const warnings = [...loaded.warnings, ...(await limits.load())]
   if (line.action === 'verify') {
-    for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
-    if (loaded.warnings.length === 0) say('configuration is fine\n')
-    return loaded.warnings.length === 0 ? 0 : FAILED
+    for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
+    if (warnings.length === 0) say('configuration is fine\n')
+    return warnings.length === 0 ? 0 : FAILED
   }
   if (!config.actors.chaos) disarmChaos()
   tuneEngine()
@@ -56,20 +60,32 @@ async function run(line: CommandLine): Promise<number> {
   const log = createLog({ level: config.server.log_level, format })
   const text = [...describeSources(loaded), ...describeConfig(config)]
   banner(text, format, log)
-  for (const warning of loaded.warnings) log.warn(warning)
+  for (const warning of warnings) log.warn(warning)
   const { wal_path } = config.live_store
   try {
     const release = await withWalFolder(wal_path, () => claimFolder(wal_path, log))
     try {
       const memory = createSharedMemory(config, await prepare(config, log))
+      limits.start(new LimitsPage(memory.limits!), log)
       return await supervise(config, memory, log, format)
     } finally {
+      await limits.stop()
       await release()
     }
   } catch (error) {
     log.error('cannot start', { error: errorText(error) })
     return FAILED
   }
+}
+
+/** The tenants' own limits, from a file that is read again and again. */
+function tenantLimits({ overrides }: Config, { expandEnv }: CommandLine): OverridesReloader {
+  return new OverridesReloader({
+    path: overrides.per_tenant_override_config,
+    period_ms: overrides.per_tenant_override_period_ms,
+    expandEnv,
+    clock: systemClock,
+  })
 }
 
 /** Looks at the ports, the folders and the backend once, in plain sight, before any actor does; returns the WAL's offsets. */

@@ -3,14 +3,8 @@ import { checkTree } from './check.js'
 import { expandEnv } from './env.js'
 import { ConfigError } from './error.js'
 import { readSettings, section } from './fields.js'
-import {
-  LIMIT_KEYS,
-  LIMIT_NAMES,
-  limitsSection,
-  toLimits,
-  type LimitName,
-  type SomeLimits,
-} from './overrides.js'
+import { LIMIT_KEYS, LIMIT_NAMES, type LimitName, type SomeLimits } from './limits.js'
+import { limitsSection, toLimits } from './overrides.js'
 import { nearestTree, parseTree, type MapTree, type Tree } from './tree.js'
 
 /** A tenant's entry is checked as if it were the defaults: the same keys, the same words. */

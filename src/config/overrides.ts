@@ -1,5 +1,6 @@
 /** Owns the limits that can be set for a tenant: their keys in Tempo's YAML, types, defaults and meaning. */
 import { bytes, flag, int, section, type SettingsOf } from './fields.js'
+import type { TenantLimits } from './limits.js'
 
 const MAX_COUNT = 1_000_000_000
 
@@ -41,43 +42,6 @@ export const limitsSection = section({
 
 export type LimitSettings = SettingsOf<typeof limitsSection>
 
-/** The limits of one tenant. */
-export interface TenantLimits {
-  readonly rate_limit_bytes: number
-  readonly burst_size_bytes: number
-  readonly retry_info_enabled: boolean
-  readonly max_traces_per_user: number
-  readonly max_attribute_bytes: number
-  readonly max_bytes_per_trace: number
-  readonly max_bytes_per_tag_values_query: number
-}
-
-export type LimitName = keyof TenantLimits
-export type SomeLimits = Partial<TenantLimits>
-
-/** Where each limit stands below `overrides.defaults` or a tenant's name. */
-export const LIMIT_KEYS: Readonly<Record<LimitName, readonly [section: string, key: string]>> = {
-  rate_limit_bytes: ['ingestion', 'rate_limit_bytes'],
-  burst_size_bytes: ['ingestion', 'burst_size_bytes'],
-  retry_info_enabled: ['ingestion', 'retry_info_enabled'],
-  max_traces_per_user: ['ingestion', 'max_traces_per_user'],
-  max_attribute_bytes: ['ingestion', 'max_attribute_bytes'],
-  max_bytes_per_trace: ['global', 'max_bytes_per_trace'],
-  max_bytes_per_tag_values_query: ['read', 'max_bytes_per_tag_values_query'],
-}
-
-export const LIMIT_NAMES = Object.keys(LIMIT_KEYS) as readonly LimitName[]
-
 export function toLimits({ ingestion, global, read }: LimitSettings): TenantLimits {
   return { ...ingestion, ...global, ...read }
-}
-
-/** As Tempo's YAML nests them. */
-export function nestedLimits(limits: SomeLimits): Record<string, Record<string, unknown>> {
-  const nested: Record<string, Record<string, unknown>> = {}
-  for (const name of LIMIT_NAMES) {
-    const [section, key] = LIMIT_KEYS[name]
-    if (limits[name] !== undefined) (nested[section] ??= {})[key] = limits[name]
-  }
-  return nested
 }

@@ -1,7 +1,7 @@
 /** Owns the shape of the configuration after defaults: what the actors are given, frozen. Units are in the names. */
 import type { LogFormat, LogLevel } from '../lib/log.js'
 import type { MemoryPlan } from '../memory/plan.js'
-import type { TenantLimits } from './overrides.js'
+import type { TenantLimits } from './limits.js'
 import type { WrittenSettings } from './written.js'
 
 export interface Config {

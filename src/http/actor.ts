@@ -11,6 +11,8 @@ import type { SupervisorAsks, SupervisorStatus } from '../bus/supervisor.js'
 import type { Config } from '../config.js'
 import { buildInfo } from '../lib/build-info.js'
 import { Metrics, renderMetrics, SECONDS_BUCKETS } from '../lib/metrics.js'
+import { limitsExposition } from '../limits/exposition.js'
+import { limitsIn } from '../limits/view.js'
 import { createApp } from './app.js'
 import { ActorGauges, type RingView } from './actor-gauges.js'
 import { deadLetterApi } from './dead-letters.js'
@@ -53,8 +55,10 @@ export default class Http implements Actor {
     const gauges = new ActorGauges(metrics, ringViews(shared))
     const supervisor = this.#ctx.ask<SupervisorAsks>('supervisor')
     const status = () => supervisor.status(undefined, { deadline_ms: ASK_DEADLINE_MS })
+    const limits = limitsIn(shared, config.overrides)
     const app = createApp({
       config,
+      limits,
       clock,
       log,
       frontend: this.#frontend(),
@@ -70,7 +74,8 @@ export default class Http implements Actor {
         services: async () => replicas(await status()),
         metrics: async () => {
           gauges.update(await status(), clock.now())
-          return renderMetrics(pages(shared), { processMetrics: true })
+          const text = await renderMetrics(pages(shared), { processMetrics: true })
+          return text + limitsExposition(limits)
         },
       },
       control: {

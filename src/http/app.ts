@@ -9,6 +9,7 @@ import { searchRoutes } from './routes/search.js'
 import { tagRoutes } from './routes/tags.js'
 import { traceRoutes } from './routes/traces.js'
 import { metricsRoutes } from './routes/metrics.js'
+import { overridesRoutes } from './routes/overrides.js'
 import { statusRoutes } from './routes/status.js'
 import { actorRoutes } from './routes/actors.js'
 import { deadLetterRoutes } from './routes/dead-letters.js'
@@ -40,6 +41,7 @@ export function createApp(deps: AppDependencies): Hono<Env> {
   app.route('/', tagRoutes(deps))
   app.route('/', metricsRoutes(deps))
   app.route('/', statusRoutes(deps))
+  app.route('/', overridesRoutes(deps))
   app.route('/', actorRoutes(deps))
   app.route('/', deadLetterRoutes(deps))
   app.notFound((c) => c.text(`404 page not found: ${c.req.path}\n`, 404))

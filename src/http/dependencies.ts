@@ -5,6 +5,7 @@ import type { BuildInfo } from '../lib/build-info.js'
 import type { Log } from '../lib/log.js'
 import type { Histogram } from '../lib/metrics.js'
 import type { Clock } from '../lib/time.js'
+import type { LimitsView } from '../limits/view.js'
 import type { DeadLetterApi } from './dead-letters.js'
 
 export interface ServiceStatus {
@@ -55,6 +56,8 @@ export interface AppDependencies {
   readonly frontend: FrontendApi
   readonly status: StatusSource
   readonly control: ActorControl
+  /** Which limits hold for a tenant now. */
+  readonly limits: LimitsView
   readonly deadLetters: DeadLetterApi
   /** `tempo_request_duration_seconds`. */
   readonly requestDuration: Histogram

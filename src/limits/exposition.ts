@@ -1,5 +1,5 @@
 /** Owns what /metrics says of limits, under Tempo's names. Written from the view at each scrape: tenants come and go with the file. */
-import type { LimitName } from '../config/overrides.js'
+import type { LimitName } from '../config/limits.js'
 import type { LimitsView } from './view.js'
 
 /** Tempo's names of the limits, by ours. */

@@ -2,7 +2,7 @@
  * Owns the tenants' ingestion rates: a bucket each, filled by `rate_limit_bytes` a second up to `burst_size_bytes`. A
  * request is taken whole or not at all; one that is refused takes nothing out.
  */
-import type { TenantLimits } from '../config/overrides.js'
+import type { TenantLimits } from '../config/limits.js'
 
 /** Tenants whose bucket is kept. A bucket that is full is as good as none, so only those who sent lately count. */
 export const BUCKETS_MAX = 10_000

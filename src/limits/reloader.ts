@@ -14,22 +14,28 @@ import type { LimitsPage } from './page.js'
 import { encodeTenants } from './view.js'
 
 export const FILE_BYTES_MAX = 1024 * 1024
+const KEY = 'overrides.per_tenant_override_config'
 
 export interface ReloaderOptions {
-  /** Absolute. */
+  /** Absolute; empty = there is no file, and nothing is done. */
   readonly path: string
   readonly period_ms: number
   readonly expandEnv: boolean
-  readonly page: LimitsPage
   readonly clock: Clock
-  readonly log: Log
+}
+
+interface Loaded {
+  /** Of the file: the same again is no news. */
+  readonly content: string
+  readonly encoded: string
 }
 
 export class OverridesReloader {
   readonly #options: ReloaderOptions
   readonly #stopping = new AbortController()
-  /** What was read last, good or bad: the same again is no news. */
-  #lastText: string | undefined
+  #page: LimitsPage | undefined
+  #log: Log | undefined
+  #loaded: Loaded | undefined
   #lastFault = ''
   #running: Promise<void> = Promise.resolve()
 
@@ -37,18 +43,52 @@ export class OverridesReloader {
     this.#options = options
   }
 
-  /** Reads the file for the first time and publishes it; throws `ConfigError`. Returns warnings about it. */
+  /** Reads the file for the first time; throws `ConfigError`. Returns warnings about it. */
   async load(): Promise<readonly string[]> {
-    return this.#publish(await this.#read())
+    if (this.#options.path === '') return []
+    const content = await this.#read()
+    const { warnings, encoded } = this.#parse(content)
+    this.#loaded = { content, encoded }
+    return warnings
   }
 
-  start(): void {
+  /** Publishes what was read, and goes on reading. */
+  start(page: LimitsPage, log: Log): void {
+    this.#page = page
+    this.#log = log
+    if (!this.#loaded) return
+    this.#publish(this.#loaded)
     this.#running = this.#run(this.#stopping.signal)
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort()
     await this.#running
+  }
+
+  /** Reads the file again; a bad one changes nothing but is told, once. */
+  async reload(): Promise<void> {
+    const { path, clock } = this.#options
+    try {
+      const content = await this.#read()
+      if (content !== this.#loaded?.content) {
+        const { warnings, encoded } = this.#parse(content)
+        this.#publish({ content, encoded })
+        for (const warning of warnings) this.#log?.warn(warning)
+        this.#log?.info('limits of tenants read anew', { file: path })
+      } else {
+        this.#page?.note('good', clock.now())
+        if (this.#lastFault !== '') this.#log?.info('limits of tenants are good again')
+      }
+      this.#lastFault = ''
+    } catch (error) {
+      this.#page?.note('bad', clock.now())
+      const fault = error instanceof ConfigError ? error.problems.join('; ') : errorText(error)
+      if (fault !== this.#lastFault) {
+        this.#log?.error('limits of tenants not read: the last good ones stay', { error: fault })
+      }
+      this.#lastFault = fault
+    }
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -60,57 +100,38 @@ export class OverridesReloader {
     }
   }
 
-  /** Reads the file again; a bad one changes nothing but is told, once. */
-  async reload(): Promise<void> {
-    const { log, path, page, clock } = this.#options
-    try {
-      const text = await this.#read()
-      if (text !== this.#lastText || this.#lastFault !== '') {
-        const warnings = this.#publish(text)
-        for (const warning of warnings) log.warn(warning)
-        log.info('limits of tenants read anew', { file: path })
-      } else page.note('good', clock.now())
-      this.#lastFault = ''
-    } catch (error) {
-      page.note('bad', clock.now())
-      const fault = error instanceof ConfigError ? error.problems.join('; ') : errorText(error)
-      if (fault !== this.#lastFault)
-        log.error('limits of tenants not read: the last good ones stay', { error: fault })
-      this.#lastFault = fault
-    }
+  #parse(content: string): { encoded: string; warnings: readonly string[] } {
+    const { path, expandEnv } = this.#options
+    const { tenants, warnings } = parseOverrides(content, { name: path, expandEnv })
+    return { encoded: encodeTenants(tenants), warnings }
   }
 
-  #publish(text: string): readonly string[] {
-    const { path, page, clock, expandEnv } = this.#options
-    const { tenants, warnings } = parseOverrides(text, { name: path, expandEnv })
-    if (!page.publish(encodeTenants(tenants))) {
-      throw new ConfigError([`${path}: limits of ${tenants.size} tenants are too many to be held`])
+  #publish(loaded: Loaded): void {
+    const { path, clock } = this.#options
+    if (!this.#page?.publish(loaded.encoded)) {
+      const size = loaded.encoded.length
+      throw new ConfigError([`${path} (${KEY}): ${size} bytes of limits are more than can be held`])
     }
-    page.note('good', clock.now())
-    this.#lastText = text
-    return warnings
+    this.#page.note('good', clock.now())
+    this.#loaded = loaded
   }
 
   /** Only a file, and no more than its bound: a pipe would be waited for, a device read for ever. */
   async #read(): Promise<string> {
     const { path } = this.#options
-    const key = 'overrides.per_tenant_override_config'
     try {
-      const { size, isFile } = await statOf(path)
-      if (!isFile) throw new ConfigError([`${path} (${key}) is not a file`])
-      if (size > FILE_BYTES_MAX)
-        throw new ConfigError([`${path} (${key}) has ${size} bytes, at most ${FILE_BYTES_MAX}`])
+      const facts = await stat(path)
+      if (!facts.isFile()) throw new ConfigError([`${path} (${KEY}) is not a file`])
+      if (facts.size > FILE_BYTES_MAX) {
+        const most = `at most ${FILE_BYTES_MAX} are read`
+        throw new ConfigError([`${path} (${KEY}) has ${facts.size} bytes, ${most}`])
+      }
       return await readFile(path, 'utf8')
     } catch (error) {
       if (error instanceof ConfigError) throw error
-      throw new ConfigError([`${path} (${key}) cannot be read: ${reasonOf(error)}`])
+      throw new ConfigError([`${path} (${KEY}) cannot be read: ${reasonOf(error)}`])
     }
   }
-}
-
-async function statOf(path: string): Promise<{ size: number; isFile: boolean }> {
-  const facts = await stat(path)
-  return { size: facts.size, isFile: facts.isFile() }
 }
 
 function reasonOf(error: unknown): string {

@@ -5,7 +5,7 @@ import {
   type LimitName,
   type SomeLimits,
   type TenantLimits,
-} from '../config/overrides.js'
+} from '../config/limits.js'
 import { LimitsPage, type LoadState } from './page.js'
 
 /** The name under which the file has limits for all tenants that it does not name. */

@@ -1,5 +1,5 @@
 /** Owns limits for tests: none but those that a test names. */
-import type { SomeLimits } from '../../src/config/overrides.js'
+import type { SomeLimits } from '../../src/config/limits.js'
 import { LimitsView } from '../../src/limits/view.js'
 
 export function noLimits(but: SomeLimits = {}): LimitsView {

@@ -7,11 +7,13 @@ import type { Actor, Context } from '../../bus/actor.js'
 import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
+import { limitsIn } from '../../limits/view.js'
 import { Pressure } from '../../memory/pressure.js'
 import { INGRESS_TOPIC } from '../distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from '../livestore/contract.js'
 import { Budget } from './budget.js'
 import type { Door, ReceiverAsks } from './contract.js'
+import { LimitedIngest } from './limited-ingest.js'
 import { MeteredIngest } from './metered-ingest.js'
 import { Pending } from './pending.js'
 import { RingIngest } from './ring-ingest.js'
@@ -48,16 +50,27 @@ export default class Receiver implements Actor {
       clock,
     })
     this.#pending.run().catch((error: unknown) => this.#ctx.crash(error))
+    const limits = limitsIn(shared, config.overrides)
     const ingest = (this.#ingest = new RingIngest({
       actorId,
       ingress,
       acks,
       pending: this.#pending,
       retryAfter_ms: config.distributor.retry_after_on_resource_exhausted_ms,
+      limits,
       clock,
       signal: this.#stopping.signal,
     }))
     const metrics = new Metrics(shared[`metrics-${this.#ctx.component}`])
+    const limited = new LimitedIngest(ingest, {
+      limits,
+      discarded: metrics.counter('tempo_discarded_spans_total', 'Spans not kept.', [
+        'tenant',
+        'reason',
+      ]),
+      retryAfter_ms: config.distributor.retry_after_on_resource_exhausted_ms,
+      clock,
+    })
     const { otlp } = config.distributor.receivers
     const common = {
       budget: this.#budget(metrics),
@@ -67,12 +80,12 @@ export default class Receiver implements Actor {
     }
     if (otlp.grpc) {
       const { GrpcDoor } = await import('./grpc.js')
-      const metered = new MeteredIngest(ingest, metrics, 'grpc', clock)
+      const metered = new MeteredIngest(limited, metrics, 'grpc', clock)
       this.#doors.push(new GrpcDoor({ ...common, endpoint: otlp.grpc.endpoint, ingest: metered }))
     }
     if (otlp.http) {
       const { HttpDoor } = await import('./http.js')
-      const metered = new MeteredIngest(ingest, metrics, 'http', clock)
+      const metered = new MeteredIngest(limited, metrics, 'http', clock)
       this.#doors.push(new HttpDoor({ ...common, endpoint: otlp.http.endpoint, ingest: metered }))
     }
     for (const door of this.#doors) {

@@ -4,14 +4,18 @@
  */
 import { setMaxListeners } from 'node:events'
 import { NO_CORRELATION, type AckReceiver } from '../../bus/acks.js'
+import { REPLAYED_FLAG } from '../../bus/poison.js'
 import { BACK_PRESSURED, type Ring } from '../../bus/ring.js'
 import { copyBytes } from '../../lib/copy.js'
 import type { Clock } from '../../lib/time.js'
+import type { LimitsSource } from '../../limits/view.js'
+import { countSpans } from '../../otlp/count-spans.js'
 import { splitRequest } from '../../otlp/split.js'
 import { malformedText } from '../../otlp/wire.js'
-import { DISCARD_REASONS, MALFORMED_CODES } from '../distributor/contract.js'
+import { MALFORMED_CODES } from '../distributor/contract.js'
 import type { Ingest, PushRequest, PushResult } from './contract.js'
 import type { Pending, Verdict } from './pending.js'
+import { rejectionText } from './rejections.js'
 
 /** Room for a record's header and its tenant beside the value. */
 const RECORD_OVERHEAD_BYTES = 1024
@@ -28,6 +32,8 @@ export interface RingIngestOptions {
   readonly acks: AckReceiver
   readonly pending: Pending
   readonly retryAfter_ms: number
+  /** For the words about spans that were not kept. */
+  readonly limits?: LimitsSource
   readonly clock: Clock
   readonly signal: AbortSignal
 }
@@ -35,6 +41,14 @@ export interface RingIngestOptions {
 interface Part {
   readonly body: Uint8Array
   readonly spans: number
+}
+
+/** A request on its way, and what of it was rejected before it went. */
+interface Sent {
+  readonly tenant: string
+  readonly parts: readonly Part[]
+  readonly rejectedSpans: number
+  readonly message: string
 }
 
 export class RingIngest implements Ingest {
@@ -54,7 +68,7 @@ export class RingIngest implements Ingest {
   async push(request: PushRequest): Promise<PushResult> {
     if (request.body.length === 0) return { ok: true, rejectedSpans: 0, message: '' }
     if (request.body.length <= this.#partBytesMax) {
-      return this.#send(request.tenant, [{ body: request.body, spans: 0 }], 0, '')
+      return this.#send(request, [{ body: request.body, spans: 0 }], 0, '')
     }
     const split = splitRequest(request.body, { limit_bytes: this.#partBytesMax })
     if ('malformed' in split) return refused('invalid', split.malformed.message)
@@ -69,12 +83,12 @@ export class RingIngest implements Ingest {
     const message = oversized
       ? `span ${oversized.index} of the request takes ${oversized.size_bytes} bytes, at most ${this.#partBytesMax} are stored`
       : ''
-    return this.#send(request.tenant, split.parts, split.rejectedSpans, message)
+    return this.#send(request, split.parts, split.rejectedSpans, message)
   }
 
   /** All parts go to one partition of `ingress`: one distributor has them in order. */
   async #send(
-    tenant: string,
+    request: PushRequest,
     parts: readonly Part[],
     rejectedSpans: number,
     message: string,
@@ -86,26 +100,28 @@ export class RingIngest implements Ingest {
       return this.#busy(`${acks.slots} requests wait for their ack already`)
     const ring = this.#pick()
     for (const [number, part] of parts.entries()) {
-      if (!(await this.#append(ring, tenant, correlation, number, part.body))) {
+      if (!(await this.#append(ring, request, correlation, number, part.body))) {
         acks.close(correlation)
         return this.#busy(
           `the topic ${ring.label} is full: the store takes spans slower than they come`,
         )
       }
     }
-    return this.#answer(await pending.wait(correlation), rejectedSpans, message)
+    const sent = { tenant: request.tenant, parts, rejectedSpans, message }
+    return this.#answer(await pending.wait(correlation), sent)
   }
 
   async #append(
     ring: Ring,
-    tenant: string,
+    { tenant, isReplay = false }: PushRequest,
     correlation: number,
     number: number,
     body: Uint8Array,
   ): Promise<boolean> {
     const { actorId, clock, signal } = this.#options
     const key = this.#keyOf(tenant)
-    const head = { type: number + 1, correlation, key, timestamp_ms: clock.now() }
+    const flags = isReplay ? REPLAYED_FLAG : 0
+    const head = { type: number + 1, flags, correlation, key, timestamp_ms: clock.now() }
     const deadline = clock.monotonic() + SPACE_WAIT_MS
     for (;;) {
       const end = ring.append(actorId, head, body.length, (target, at) => {
@@ -137,18 +153,19 @@ export class RingIngest implements Ingest {
     return key
   }
 
-  #answer(verdict: Verdict, rejectedBefore: number, message: string): PushResult {
+  #answer(verdict: Verdict, { tenant, parts, ...before }: Sent): PushResult {
     switch (verdict.kind) {
       case 'durable': {
-        const rejectedSpans = rejectedBefore + verdict.rejectedSpans
-        const reason = Object.entries(DISCARD_REASONS).find(
-          ([, code]) => code === verdict.reason,
-        )?.[0]
-        const text =
-          verdict.rejectedSpans > 0
-            ? `${verdict.rejectedSpans} spans were not kept: ${reason ?? 'unknown reason'}`
-            : ''
-        return { ok: true, rejectedSpans, message: [message, text].filter(Boolean).join('; ') }
+        if (verdict.rejectedSpans === 0) return { ok: true, ...before }
+        // A livestore that died in between has counted twice: no more than were sent were rejected.
+        const sent = parts.reduce((sum, { body }) => sum + countSpans(body), 0)
+        const rejected = Math.min(verdict.rejectedSpans, sent)
+        const text = rejectionText(this.#options.limits, tenant, rejected, verdict.reason)
+        return {
+          ok: true,
+          rejectedSpans: before.rejectedSpans + rejected,
+          message: [before.message, text].filter(Boolean).join('; '),
+        }
       }
       case 'refused': {
         const { code, detail1, detail2 } = verdict

@@ -10,6 +10,8 @@ const ENDPOINTS = [
   'GET /status',
   'GET /status/{version,services,endpoints}',
   'GET /status/config?mode={diff,defaults}',
+  'GET /status/{overrides,overrides/{tenant}}',
+  'GET /status/runtime_config?mode=diff',
   'GET /api/echo',
   'GET /api/status/buildinfo',
   'GET /api/traces/{traceID}',
