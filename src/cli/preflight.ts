@@ -6,6 +6,7 @@ import type { Config } from '../config.js'
 import { listenOn } from '../actors/receiver/listen.js'
 import { errorText, type Log } from '../lib/log.js'
 import type { Clock } from '../lib/time.js'
+import { WalCorrupt } from '../storage/wal/errors.js'
 import type { WalSync } from '../storage/wal/segment.js'
 import { LivestoreState } from '../storage/wal/state.js'
 import { Wal } from '../storage/wal/wal.js'
@@ -74,6 +75,28 @@ export async function checkPartitions(
         `${records} WAL records and ${blocks} blocks that are not in the backend yet: ` +
         `start with ${partition + 1} partitions and send nothing until all is flushed, then stop and start with ${partitions}`,
     )
+  }
+}
+
+/** A damaged state would keep a livestore from starting, again and again: it is told here, with what to do. */
+export async function checkStates(
+  path: string,
+  partitions: number,
+  options: { clock: Clock; log: Log },
+): Promise<void> {
+  for (let partition = 0; partition < partitions; partition++) {
+    try {
+      const state = await LivestoreState.open({ ...options, path, partition })
+      await state.close()
+    } catch (error) {
+      const cure =
+        error instanceof WalCorrupt
+          ? `; move ${error.path} away and start again: the blocks it listed are found on disk, and flushed again`
+          : ''
+      throw new Error(`live_store.wal.path (${path}) cannot be used: ${errorText(error)}${cure}`, {
+        cause: error,
+      })
+    }
   }
 }
 

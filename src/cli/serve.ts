@@ -18,29 +18,37 @@ import { OverridesReloader } from '../limits/reloader.js'
 import { Pressure } from '../memory/pressure.js'
 import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
-import { openBackend } from '../storage/backend/open.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
 import { children, createSharedMemory, PROCESS_METRICS, type SharedMemory } from '../topology.js'
+import { checkBackend } from './backend-check.js'
 import { claimFolder } from './folder-lock.js'
-import { checkPartitions, checkPorts, withWalFolder } from './preflight.js'
+import { askHealth } from './health.js'
+import { processOutput, type Output } from './output.js'
+import { checkPartitions, checkPorts, checkStates, withWalFolder } from './preflight.js'
 
 const FAILED = 1
 
 /** Runs until a signal or an escalation; resolves with the exit code. */
-export async function serve(args: readonly string[]): Promise<number> {
+export async function serve(
+  args: readonly string[],
+  output: Output = processOutput,
+): Promise<number> {
+  const { out, err } = output
   try {
     const line = parseCommandLine(args)
-    if (line.action === 'help') return say(helpText())
-    if (line.action === 'version') return say(`tempo-actors, version ${buildInfo().version}\n`)
-    return await run(line)
+    if (line.action === 'help') out(helpText())
+    else if (line.action === 'version') out(`tempo-actors, version ${buildInfo().version}\n`)
+    else if (line.action === 'health') return await askHealth(line.healthUrl, output)
+    else return await run(line, output)
+    return 0
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    for (const problem of error.problems) process.stderr.write(`tempo-actors: ${problem}\n`)
+    for (const problem of error.problems) err(`tempo-actors: ${problem}\n`)
     return FAILED
   }
 }
 
-async function run(line: CommandLine): Promise<number> {
+async function run(line: CommandLine, output: Output): Promise<number> {
   const loaded = loadConfig({
     files: line.files,
     expandEnv: line.expandEnv,
@@ -48,16 +56,19 @@ async function run(line: CommandLine): Promise<number> {
   })
   const { config } = loaded
   const limits = tenantLimits(config, line)
-  const warnings = [...loaded.warnings, ...(await limits.load())]
+  const warnings = [...line.warnings, ...loaded.warnings, ...(await limits.load())]
   if (line.action === 'verify') {
-    for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
-    if (warnings.length === 0) say('configuration is fine\n')
+    for (const warning of warnings) output.err(`warning: ${warning}\n`)
+    if (warnings.length === 0) output.out('configuration is fine\n')
     return warnings.length === 0 ? 0 : FAILED
   }
   if (!config.actors.chaos) disarmChaos()
   tuneEngine()
   const format = logFormat(config)
-  const log = createLog({ level: config.server.log_level, format })
+  const log = createLog({
+    ...{ level: config.server.log_level, format },
+    ...(output === processOutput ? {} : { write: output.err }),
+  })
   const text = [...describeSources(loaded), ...describeConfig(config)]
   banner(text, format, log)
   for (const warning of warnings) log.warn(warning)
@@ -98,11 +109,8 @@ async function prepare(config: Config, log: Log): Promise<number[]> {
     readAppliedOffsets(wal_path, bus.partitions, { sync, clock, log }),
   )
   await checkPartitions(wal_path, bus.partitions, { sync, clock, log })
-  if (config.storage.backend === 'local') {
-    const backend = await openBackend(config.storage, { clock, log })
-    await backend.ensureReady()
-    await backend.close()
-  }
+  await checkStates(wal_path, bus.partitions, { clock, log })
+  await checkBackend(config.storage, log)
   return offsets
 }
 
@@ -198,9 +206,4 @@ function banner(lines: readonly string[], format: LogFormat, log: Log): void {
     const [subject, ...words] = line.split(/\s+/)
     log.info('config', { [subject!]: words.join(' ') })
   }
-}
-
-function say(text: string): number {
-  process.stdout.write(text)
-  return 0
 }

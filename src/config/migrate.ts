@@ -50,7 +50,9 @@ class Migration {
     this.root = isMap(this.document.contents) ? this.document.contents : new YAMLMap()
     this.document.contents = this.root as unknown as typeof this.document.contents
     visit(this.document, {
-      Map: (_, map) => void (map.items.length === 0 && this.emptyBefore.add(map)),
+      Map: (_, map) => {
+        if (map.items.length === 0) this.emptyBefore.add(map)
+      },
     })
   }
 
