@@ -7,6 +7,8 @@ import { loadConfig, type Config } from '../../src/config.js'
 import { FakeClock } from '../../src/lib/fake-clock.js'
 import { silentLog } from '../../src/lib/log.js'
 import { Metrics, MetricsPage, renderMetrics } from '../../src/lib/metrics.js'
+import type { LimitsView } from '../../src/limits/view.js'
+import { noLimits } from '../limits/no-limits.js'
 
 export interface FakeAnswers {
   /** Answered by every method. */
@@ -22,6 +24,7 @@ export interface FakeAnswers {
 }
 
 interface Changes {
+  limits?: LimitsView
   multitenancy_enabled?: boolean
   query_frontend?: Partial<Config['query_frontend']>
   actors?: Partial<Config['actors']>
@@ -81,6 +84,7 @@ export function appWith(answers: FakeAnswers = {}, changes: Changes = {}) {
       services: () => Promise.resolve(replicas),
       metrics: () => Promise.resolve('up 1\n'),
     },
+    limits: changes.limits ?? noLimits(),
     control: {
       list: () => Promise.resolve(replicas),
       crash: (name, how) => Promise.resolve(void crashed.push(`${name} ${how}`)),
