@@ -56,10 +56,15 @@ export class Regrouper {
   }
 
   /**
-   * Validates the request and measures its slices; the request is held until the next `read` or `release`.
+   * Validates the request and measures its slices; the request is held until the next `read` or `release`. Its tenant may
+   * have another limit of attributes.
    * Returns why the whole request must be refused, if so. A request without spans is fine and has no slice.
    */
-  read(tenant: string, request: Uint8Array): MalformedOtlp | undefined {
+  read(
+    tenant: string,
+    request: Uint8Array,
+    max_attribute_bytes = this.max_attribute_bytes,
+  ): MalformedOtlp | undefined {
     if (tenant !== this.tenant) {
       this.tenant = tenant
       this.seed = tenantSeed(tenant)
@@ -69,9 +74,9 @@ export class Regrouper {
     this.counts.fill(0)
     this.whole = -1
     this.spans = 0
-    let malformed = this.index.read(request, this.seed, this.max_attribute_bytes)
+    let malformed = this.index.read(request, this.seed, max_attribute_bytes)
     if (!malformed && this.index.overlong) {
-      const cut = truncateAttributes(request, this.max_attribute_bytes)
+      const cut = truncateAttributes(request, max_attribute_bytes)
       this.truncation = cut.truncation
       malformed = this.index.read(cut.request, this.seed, 0)
     }

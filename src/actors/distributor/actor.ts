@@ -13,6 +13,7 @@ import { BACK_PRESSURED, RECORD_TOO_LONG, type Ring } from '../../bus/ring.js'
 import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
+import { limitsIn, type LimitsSource } from '../../limits/view.js'
 import { Regrouper } from '../../otlp/regroup.js'
 import { countSpans } from '../../otlp/count-spans.js'
 import { TRACES_TOPIC, type LivestoreAsks } from '../livestore/contract.js'
@@ -33,6 +34,7 @@ export default class Distributor implements Actor {
   readonly #ingress: Ring[]
   readonly #traces: Ring[]
   readonly #stopping = new AbortController()
+  readonly #limits: LimitsSource
   readonly #killer: ((bytes: Uint8Array) => void) | undefined
   #lanes: Promise<void>[] = []
 
@@ -42,6 +44,7 @@ export default class Distributor implements Actor {
     this.#acks = new AckMarker(ctx.shared.acks!)
     this.#ingress = openRings(ctx.shared, INGRESS_TOPIC)
     this.#traces = openRings(ctx.shared, TRACES_TOPIC)
+    this.#limits = limitsIn(ctx.shared, ctx.config.overrides)
     this.#killer = ctx.config.actors.chaos ? poisonOf('distributor') : undefined
   }
 
@@ -127,7 +130,9 @@ export default class Distributor implements Actor {
     const { correlation, key, value } = record
     const tenant = key.toString('utf8')
     this.#killer?.(value)
-    const malformed = regrouper.read(tenant, value)
+    // 0 = nothing of its own: what the distributor was made with holds.
+    const { max_attribute_bytes } = this.#limits.of(tenant)
+    const malformed = regrouper.read(tenant, value, max_attribute_bytes || undefined)
     if (malformed) {
       const code = MALFORMED_CODES.indexOf(malformed.code) + 1
       this.#acks.refuse(correlation, code, malformed.at, malformed.received_bits)
