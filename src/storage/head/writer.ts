@@ -92,6 +92,8 @@ export class HeadWriter {
     } catch (error) {
       if (!(error instanceof HeadFull)) throw error
       writer.retire()
+      // Now, or the next `reclaim` of whoever makes room would take these chunks for room that somebody has made.
+      arena.reclaim()
       return undefined
     }
     return writer
