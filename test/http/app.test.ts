@@ -29,6 +29,17 @@ describe('GET /api/traces/{id}', () => {
     expect(large).toMatchObject({ status: 422, text: 'trace exceeds' })
   })
 
+  it('does not say that it knows a trace not while the backend cannot be read', async () => {
+    const unread = 'the backend could not be read yet'
+    expect(await appWith({ traceById: { ...unknown, unread } }).get(path)).toMatchObject({
+      status: 503,
+      text: unread,
+    })
+    expect(await appWith({ traceById: { ...found, unread } }).get(path)).toMatchObject({
+      status: 200,
+    })
+  })
+
   it('pads a short id on the left, as Tempo does', async () => {
     const { get, asked } = appWith({ traceById: found })
     await get('/api/traces/abc')
@@ -71,6 +82,10 @@ describe('GET /api/v2/traces/{id}', () => {
     expect(await json({ ...found, partial: 'too "large"' })).toMatchObject({
       status: 'PARTIAL',
       message: 'too "large"',
+    })
+    expect(await json({ ...found, unread: 'not read' })).toMatchObject({
+      status: 'PARTIAL',
+      message: 'not read',
     })
   })
 })

@@ -3,7 +3,7 @@ import type { Actor, Context } from '../../bus/actor.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics, type Counter, type Gauge, type Histogram } from '../../lib/metrics.js'
-import type { OpenBackend } from '../../storage/backend/backend.js'
+import { ObjectNotFound, type OpenBackend } from '../../storage/backend/backend.js'
 import {
   emptyBlocklist,
   metasByTenant,
@@ -11,6 +11,8 @@ import {
   type Blocklist,
 } from '../../storage/backend/blocklist.js'
 import { openBackend } from '../../storage/backend/open.js'
+import type { BlockMeta } from '../../storage/block/encoding.js'
+import { META_OBJECT, objectPath } from '../../storage/block/meta.js'
 import { BlockRegistry } from './block-registry.js'
 import { FRONTEND_STALE_MS, type BackendWorkerAsks } from './contract.js'
 
@@ -24,10 +26,8 @@ const SECONDS = [0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300]
 
 export default class BackendWorker implements Actor {
   readonly asks: BackendWorkerAsks = {
-    blocklist: async (query) => {
-      await this.#firstPoll
-      return this.#registry.answer(query)
-    },
+    // Also while the backend cannot be read: what is held locally must be found.
+    blocklist: (query) => Promise.resolve(this.#registry.answer(query)),
     flushed: (meta) => {
       this.#registry.add(meta)
       return Promise.resolve()
@@ -46,7 +46,6 @@ export default class BackendWorker implements Actor {
   readonly #errors: Counter
   #backend!: OpenBackend
   #blocklist: Blocklist = emptyBlocklist
-  #firstPoll: Promise<void> = Promise.resolve()
   #loop: Promise<void> = Promise.resolve()
 
   constructor(ctx: Context<Config>) {
@@ -67,9 +66,8 @@ export default class BackendWorker implements Actor {
   async start(): Promise<void> {
     const { config, clock, log, abort } = this.#ctx
     this.#backend = await openBackend(config.storage, { clock, log })
-    this.#firstPoll = this.#poll()
     // A backend that cannot be reached does not keep the store from starting: spans are taken, and polled again soon.
-    const first = this.#firstPoll.then(
+    const first = this.#poll().then(
       () => this.#isComplete,
       (error: unknown) => {
         log.warn('backend not readable yet', { error: errorText(error) })
@@ -87,6 +85,20 @@ export default class BackendWorker implements Actor {
     await this.#loop
   }
 
+  /** Of these blocks, the ones whose meta.json is there, or cannot be looked at now. */
+  async #stillThere(metas: readonly BlockMeta[]): Promise<BlockMeta[]> {
+    const there: BlockMeta[] = []
+    for (const meta of metas) {
+      const path = objectPath(meta.tenantID, meta.blockID, META_OBJECT)
+      const isGone = await this.#backend.get(path).then(
+        () => false,
+        (error: unknown) => error instanceof ObjectNotFound,
+      )
+      if (!isGone) there.push(meta)
+    }
+    return there
+  }
+
   get #isComplete(): boolean {
     return this.#blocklist.failures.length === 0
   }
@@ -101,7 +113,6 @@ export default class BackendWorker implements Actor {
       if (abort.aborted) return
       try {
         await this.#poll()
-        this.#firstPoll = Promise.resolve()
         isFine = this.#isComplete
       } catch (error) {
         isFine = false
@@ -119,7 +130,9 @@ export default class BackendWorker implements Actor {
       for (const [tenant, { metas }] of this.#blocklist.tenants) {
         this.#length.labels(tenant).set(metas.size)
       }
-      this.#registry.replace(metasByTenant(this.#blocklist), begunAt, this.#isComplete)
+      const tenants = metasByTenant(this.#blocklist)
+      const confirmed = await this.#stillThere(this.#registry.unfound(tenants))
+      this.#registry.replace(tenants, begunAt, this.#isComplete, confirmed)
       this.#duration.observe((clock.monotonic() - started) / 1000)
     } catch (error) {
       this.#errors.inc()

@@ -19,6 +19,7 @@ export class BlockRegistry {
   /** Flushed blocks that no poll has seen yet, and the version in which they were listed. */
   readonly #announced = new Map<string, { meta: BlockMeta; version: number }>()
   #version: number
+  #isWhole = false
 
   /** Versions continue over restarts of the actor when `firstVersion` is taken from a clock. */
   constructor(clock: Clock, firstVersion: number) {
@@ -33,16 +34,23 @@ export class BlockRegistry {
   /**
    * What a poll of the backend found; a new version only when something changed. A block that was announced after the
    * poll had begun (at version `begunAt`) may be missing in it, and so may any announced block when the poll was not
-   * `isComplete`: those stay listed, since their local copies may be gone by now.
+   * `isComplete`, or the block was `confirmed` by a look at it: those stay listed, since their local copies may be gone by now.
    */
-  replace(tenants: Tenants, begunAt = this.#version, isComplete = true): void {
+  replace(
+    tenants: Tenants,
+    begunAt = this.#version,
+    isComplete = true,
+    confirmed: readonly BlockMeta[] = [],
+  ): void {
+    this.#isWhole = true
+    const sure = new Set(confirmed.map((meta) => key(meta.tenantID, meta.blockID)))
     const lists = new Map(Object.entries(tenants))
     const found = new Map<string, number>()
     for (const [tenant, metas] of lists) {
       for (const meta of metas) found.set(key(tenant, meta.blockID), 0)
     }
     for (const [k, { meta, version }] of this.#announced) {
-      if (found.has(k) || (isComplete && version <= begunAt)) {
+      if (found.has(k) || (isComplete && version <= begunAt && !sure.has(k))) {
         this.#announced.delete(k)
         continue
       }
@@ -57,6 +65,14 @@ export class BlockRegistry {
     this.#since = found
     // Own properties, also for a tenant that is called `__proto__`.
     this.#tenants = Object.fromEntries(lists)
+  }
+
+  /** Announced blocks that a poll did not find: listings of some stores lag behind what is in them. */
+  unfound(tenants: Tenants): BlockMeta[] {
+    const isFound = ({ tenantID, blockID }: BlockMeta) =>
+      Object.hasOwn(tenants, tenantID) &&
+      tenants[tenantID]!.some((meta) => meta.blockID === blockID)
+    return [...this.#announced.values()].map(({ meta }) => meta).filter((meta) => !isFound(meta))
   }
 
   /** A block that a livestore has just flushed. */
@@ -76,9 +92,8 @@ export class BlockRegistry {
     // Above ours only when the wall clock went back over a restart: then it says nothing of our list.
     const held = version <= this.#version ? version : 0
     this.#holders.set(frontend, { version: held, seenAt_ms: this.#clock.monotonic() })
-    return version === this.#version
-      ? { version: this.#version }
-      : { version: this.#version, tenants: this.#tenants }
+    const reply = { version: this.#version, isWhole: this.#isWhole }
+    return version === this.#version ? reply : { ...reply, tenants: this.#tenants }
   }
 
   /** Of these blocks, the ones in a version that every live frontend holds; none while no frontend has come yet. */

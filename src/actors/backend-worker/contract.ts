@@ -15,6 +15,8 @@ export interface BlocklistQuery {
 /** Nothing but the version when the frontend is up to date. */
 export interface BlocklistReply {
   readonly version: number
+  /** False until the backend could be listed once: then only what was flushed since is known. */
+  readonly isWhole: boolean
   /** All blocks of all tenants, when `version` differs from what was asked. */
   readonly tenants?: Readonly<Record<string, readonly BlockMeta[]>>
 }

@@ -131,6 +131,9 @@ export default class Frontend implements Actor {
         droppedSpans > 0
           ? `trace exceeds max size (max bytes: ${max_bytes}): ${droppedSpans} spans are left out`
           : undefined,
+      unread: this.#blocklist.isWhole
+        ? undefined
+        : 'the backend could not be read yet: spans in its blocks are missing',
     }
   }
 

@@ -14,6 +14,7 @@ const ASK_DEADLINE_MS = 5000
 export class BlocklistCache {
   #tenants: Blocklist = {}
   #version = 0
+  #isWhole = false
   #refreshedAt_ms = -Infinity
   #refreshing: Promise<void> | undefined
   readonly #stopping = new AbortController()
@@ -28,10 +29,13 @@ export class BlocklistCache {
   /** Fetches the first copy if the backend can be read by now, and keeps it fresh until `stop`. */
   async start(): Promise<void> {
     await this.#refresh().catch((error: unknown) => {
-      this.log.warn('no blocklist yet: queries are refused until the backend can be read', {
+      this.log.warn('no blocklist yet: queries are refused until the backend-worker answers', {
         error: errorText(error),
       })
     })
+    if (!this.#isWhole) {
+      this.log.warn('the backend cannot be read yet: queries answer from what is held locally')
+    }
     void this.#loop()
   }
 
@@ -42,6 +46,11 @@ export class BlocklistCache {
   /** The blocklist as it is now: after `fresh`, and in the same turn as the catalogs are read. */
   get tenants(): Blocklist {
     return this.#tenants
+  }
+
+  /** False while blocks of the backend may be missing, because it could not be read since the start. */
+  get isWhole(): boolean {
+    return this.#isWhole
   }
 
   /** Makes the blocklist fresh enough to answer from. Rejects when the backend-worker cannot be reached in time. */
@@ -68,8 +77,12 @@ export class BlocklistCache {
     const askedAt_ms = this.clock.monotonic()
     const query = { frontend: this.name, version: this.#version }
     const reply = await this.worker.blocklist(query, { deadline_ms: ASK_DEADLINE_MS })
+    this.#refreshedAt_ms = askedAt_ms
+    // A backend-worker that was replaced and cannot read the backend knows less than we do. It lets no local copy go for
+    // which it has not seen us take its list, so ours stays good.
+    if (this.#isWhole && !reply.isWhole) return
     if (reply.tenants) this.#tenants = reply.tenants
     this.#version = reply.version
-    this.#refreshedAt_ms = askedAt_ms
+    this.#isWhole = reply.isWhole
   }
 }

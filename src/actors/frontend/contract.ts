@@ -30,8 +30,10 @@ export interface TraceByIdReply {
   readonly trace: Uint8Array | undefined
   readonly spanCount: number
   readonly inspected_bytes: number
-  /** Set when a source could not be read or the trace is larger than max_bytes_per_trace. */
+  /** Set when the trace is larger than max_bytes_per_trace. */
   readonly partial: string | undefined
+  /** Set while the backend could not be read since the start: the trace may have spans in it. */
+  readonly unread: string | undefined
 }
 export interface SearchQuery extends TimeRange {
   readonly tenant: string

@@ -21,6 +21,7 @@ export function traceRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
   return new Hono<Env>()
     .get('/api/traces/:id', async (c) => {
       const reply = await ask(c.get('tenant'), c.req.param('id'), new URL(c.req.url).searchParams)
+      if (!reply.trace && reply.unread !== undefined) return c.text(reply.unread, 503)
       if (!reply.trace) return c.text('trace not found', 404)
       if (reply.partial !== undefined) return c.text(reply.partial, 422)
       if (wantsProtobuf(c.req.header('accept')))
@@ -30,11 +31,12 @@ export function traceRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
     .get('/api/v2/traces/:id', async (c) => {
       const reply = await ask(c.get('tenant'), c.req.param('id'), new URL(c.req.url).searchParams)
       const trace = reply.trace ?? new Uint8Array(0)
+      const partialMessage = reply.partial ?? reply.unread
       if (wantsProtobuf(c.req.header('accept'))) {
         const body = encodeTraceByIdResponse({
           trace,
           inspected_bytes: reply.inspected_bytes,
-          partialMessage: reply.partial,
+          partialMessage,
         })
         return c.body(body as Uint8Array<ArrayBuffer>, 200, PROTOBUF_TYPE)
       }
@@ -42,8 +44,8 @@ export function traceRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
       if (reply.inspected_bytes > 0) {
         rest.push(`"metrics":{"inspectedBytes":"${Math.round(reply.inspected_bytes)}"}`)
       } else rest.push('"metrics":{}')
-      if (reply.partial !== undefined) {
-        rest.push(`"status":"PARTIAL"`, `"message":${JSON.stringify(reply.partial)}`)
+      if (partialMessage !== undefined) {
+        rest.push(`"status":"PARTIAL"`, `"message":${JSON.stringify(partialMessage)}`)
       }
       // Grafana dereferences .trace without looking: an unknown trace is an empty one, with 200.
       const json = `{"trace":${traceToJson(trace, { v1: false })},${rest.join(',')}}`

@@ -51,10 +51,10 @@ describe('the backend-worker', () => {
 
   it('lists a flushed block ahead of its poll, and what others wrote after it', async () => {
     const { universe, ask, path } = await worker()
+    write(path, 2)
     await ask().flushed(meta('a', 2))
     const early = await ask().blocklist({ frontend: 'f0', version: 0 })
     expect(early.tenants?.a).toHaveLength(2)
-    write(path, 2)
     write(path, 3)
     await universe.clock.advance(301_000)
     await expect

@@ -100,7 +100,7 @@ describe('the list', () => {
     made.replace({ a: [meta('a', 1)] })
     made.add(meta('a', 1))
     expect(made.version).toBe(version)
-    expect(ask('f0', version)).toEqual({ version })
+    expect(ask('f0', version)).toEqual({ version, isWhole: true })
     expect(ask('f0', version - 1).tenants).toBeDefined()
   })
 

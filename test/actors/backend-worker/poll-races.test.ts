@@ -52,6 +52,21 @@ describe('a block that is flushed while the backend is polled', () => {
   })
 })
 
+describe('a listing that lags behind what is in the store', () => {
+  it('does not hide a flushed block that was looked for and is there, over any number of polls', () => {
+    const registry = new BlockRegistry(new FakeClock(), 1)
+    registry.add(meta(1))
+    for (let poll = 0; poll < 3; poll++) {
+      const unfound = registry.unfound({ acme: [meta(2)] })
+      expect(unfound).toEqual([meta(1)])
+      registry.replace({ acme: [meta(2)] }, registry.version, true, unfound)
+      expect(idsOf(registry)).toEqual([meta(2).blockID, meta(1).blockID])
+    }
+    registry.replace({ acme: [meta(2)] }, registry.version, true, [])
+    expect(idsOf(registry)).toEqual([meta(2).blockID])
+  })
+})
+
 describe('tenants with the names of what every object has', () => {
   it.each(['constructor', '__proto__', 'toString'])('lists and reads blocks of %s', (tenant) => {
     const registry = new BlockRegistry(new FakeClock(), 1)

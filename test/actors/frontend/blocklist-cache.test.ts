@@ -13,13 +13,13 @@ function made() {
   const clock = new FakeClock()
   const registry = new BlockRegistry(clock, 100)
   const asked: BlocklistQuery[] = []
-  const link = { isDown: false }
+  const link = { isDown: false, registry }
   const worker = {
     blocklist: (query: BlocklistQuery) => {
       asked.push(query)
       return link.isDown
         ? Promise.reject(new Error('backend-worker-0 is down'))
-        : Promise.resolve(registry.answer(query))
+        : Promise.resolve(link.registry.answer(query))
     },
     flushed: () => Promise.resolve(),
     listedEverywhere: () => Promise.resolve([]),
@@ -73,6 +73,38 @@ describe('the copy of the blocklist', () => {
     link.isDown = false
     await clock.advance(1000)
     await cache.fresh()
+    cache.stop()
+  })
+
+  it('takes what is known while the backend cannot be read, says so, and takes the whole list when it comes', async () => {
+    const { clock, registry, cache } = made()
+    registry.add(meta('a', 1))
+    await cache.start()
+    await cache.fresh()
+    expect([cache.isWhole, cache.tenants.a?.length]).toEqual([false, 1])
+    registry.replace({ a: [meta('a', 1), meta('a', 2)] })
+    await clock.advance(1000)
+    expect([cache.isWhole, cache.tenants.a?.length]).toEqual([true, 2])
+    cache.stop()
+  })
+
+  it('keeps a whole list when the backend-worker is replaced by one that cannot read the backend', async () => {
+    const { clock, registry, link, asked, cache } = made()
+    registry.replace({ a: [meta('a', 1), meta('a', 2)] })
+    await cache.start()
+    const { version } = registry
+    link.registry = new BlockRegistry(clock, 500)
+    link.registry.add(meta('a', 3))
+    await clock.advance(FRONTEND_STALE_MS + 1000)
+    await cache.fresh()
+    expect([cache.isWhole, cache.tenants.a?.length]).toEqual([true, 2])
+    // It goes on to say what it holds, so that no local copy of a block that it does not list may go.
+    expect(asked.at(-1)?.version).toBe(version)
+    const third = { tenant: 'a', blockId: meta('a', 3).blockID }
+    expect(link.registry.listedEverywhere([third])).toEqual([])
+    link.registry.replace({ a: [meta('a', 1), meta('a', 2), meta('a', 3)] })
+    await clock.advance(1000)
+    expect(cache.tenants.a).toHaveLength(3)
     cache.stop()
   })
 
