@@ -97,6 +97,7 @@ const DOORS: Record<string, readonly string[]> = {
   comlink: ['src/bus/port.ts'],
   hono: ['src/http/'],
   'hono/compress': ['src/http/'],
+  'hono/html': ['src/http/'],
   lmdb: ['src/storage/wal/lmdb.ts'],
   piscina: ['src/actors/livestore/block-builder.ts'],
   'prom-client': ['src/lib/metrics.ts'],
