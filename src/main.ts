@@ -1,8 +1,15 @@
 #!/usr/bin/env node
 /** Owns the program's entry: which command runs, and its exit code. The server is the command without a name. */
+import { nodeProblem } from './cli/node-version.js'
+
 const [command, ...rest] = process.argv.slice(2)
 
 async function main(): Promise<number> {
+  const problem = nodeProblem(process.versions.node)
+  if (problem !== undefined) {
+    process.stderr.write(`tempo-actors: ${problem}\n`)
+    return 1
+  }
   if (command === 'bus') return (await import('./cli/bus.js')).busCommand(rest)
   if (command === 'load') return (await import('./cli/load.js')).loadCommand(rest)
   if (command === 'config') return (await import('./cli/config.js')).configCommand(rest)

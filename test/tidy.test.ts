@@ -105,8 +105,8 @@ const DOORS: Record<string, readonly string[]> = {
   re2js: ['src/traceql/regex.ts'],
   yaml: ['src/config/'],
   'zod/mini': ['src/config/'],
-  // threadId, for names of temporary files that no other thread has.
-  'node:worker_threads': ['src/bus/', 'src/storage/backend/local.ts'],
+  // A look at S3 whose memory goes with its thread; and threadId, for names of temporary files that no other thread has.
+  'node:worker_threads': ['src/bus/', 'src/cli/backend-', 'src/storage/backend/local.ts'],
 }
 
 /** Files that touch shared words; all others go through them. */

@@ -73,3 +73,70 @@ describe('parseCommandLine', () => {
     expect(text).toMatch(/--live-store\.max-trace-idle +A trace .* \[duration; default "5s"\]/)
   })
 })
+
+describe("Tempo's flags", () => {
+  it('that mean a key of ours under another name set it', () => {
+    const { settings, warnings } = parseCommandLine([
+      '-auth.enabled=true',
+      '-distributor.ingestion-rate-limit-bytes=5000000',
+      '-ingester.max-bytes-per-trace=7000000',
+      '-live-store.complete-block-timeout=9m',
+      '-storage.trace.backend=local',
+      '-target=all',
+    ])
+    const { config } = loadConfig({ cwd: '/here', settings })
+    expect(config.multitenancy_enabled).toBe(true)
+    expect(config.overrides).toMatchObject({
+      rate_limit_bytes: 5_000_000,
+      max_bytes_per_trace: 7_000_000,
+    })
+    expect(config.live_store.complete_block_timeout_ms).toBe(540_000)
+    expect(warnings).toEqual([])
+  })
+
+  it('that we do not read are warned of once, by name, with their values skipped', () => {
+    const line = parseCommandLine([
+      '-server.grpc-listen-port=9095',
+      '-memberlist.host-port',
+      'a:7946',
+      '-memberlist.host-port=b:7946',
+      '-storage.trace.wal.path=/x',
+      '-live-store.shutdown_marker_dir=/y',
+      '-reporting.enabled=false',
+      '-mutex-profile-fraction=5',
+      '-enable-go-runtime-metrics',
+      '-log.level=debug',
+    ])
+    expect(line.warnings).toEqual(
+      [
+        '-server.grpc-listen-port',
+        '-memberlist.host-port',
+        '-storage.trace.wal.path',
+        '-live-store.shutdown_marker_dir',
+        '-reporting.enabled',
+        '-mutex-profile-fraction',
+        '-enable-go-runtime-metrics',
+      ].map((flag) => `${flag} is a flag of Tempo that tempo-actors does not read; it is ignored`),
+    )
+    expect(line.settings).toMatchObject([{ path: ['server', 'log_level'], value: 'debug' }])
+  })
+
+  it('that are misspelt fail all the same', () => {
+    expect(() => parseCommandLine(['-server.grpc-listen-prot=1'])).toThrow('unknown flag')
+  })
+
+  it("are read as Go reads them, and -health is Tempo's health check", () => {
+    expect(parseCommandLine(['-config.expand-env=1']).expandEnv).toBe(true)
+    expect(parseCommandLine(['-config.expand-env=T', '-config.verify=0'])).toMatchObject({
+      action: 'run',
+      expandEnv: true,
+    })
+    expect(parseCommandLine(['-health'])).toMatchObject({
+      action: 'health',
+      healthUrl: 'http://localhost:3200/ready',
+    })
+    expect(parseCommandLine(['-health', '-health.url', 'http://h/ready']).healthUrl).toBe(
+      'http://h/ready',
+    )
+  })
+})

@@ -349,10 +349,15 @@ describe('what operators look at', () => {
     expect(texts[1]).toMatch(/querier-0 +running +restarts=0 +up=1m30s/)
   })
 
-  it('show no secret of the configuration', async () => {
-    const { app } = appWith()
-    const text = await (await app.request('/status/config')).text()
-    expect(text).not.toMatch(/(secret|password|access)_?key: (?!("")|<secret>|null|''$)\S/)
+  it("show the settings as Tempo's YAML: all, the defaults, or what differs", async () => {
+    const { get } = appWith()
+    expect((await get('/status/config')).text).toMatch(/^---\ntarget: all\n/)
+    expect((await get('/status/config?mode=defaults')).text).toContain('http_listen_port: 3200')
+    expect((await get('/status/config?mode=diff')).text).toBe('---\n{}\n')
+    expect(await get('/status/config?mode=some')).toMatchObject({
+      status: 400,
+      text: 'mode must be diff or defaults, not "some"\n',
+    })
   })
 
   it('a crash on order needs leave, a known actor and a known way', async () => {

@@ -53,8 +53,8 @@ export function listenOn(server: Server, endpoint: string, key: string): Promise
 const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not open ports below 1024; take a higher one, or run where it may',
   EADDRNOTAVAIL: 'this machine has no such address; 0.0.0.0 listens on all it has',
-  ENOTFOUND: 'the host name does not exist; 0.0.0.0 listens on every address',
-  EAI_AGAIN: 'the host name cannot be resolved now; 0.0.0.0 listens on every address',
+  ENOTFOUND: 'the host name cannot be resolved; 0.0.0.0 listens on every address',
+  EAI_AGAIN: 'the host name cannot be resolved; 0.0.0.0 listens on every address',
 }
 
 function listenError(error: NodeJS.ErrnoException, endpoint: string, port: number, key: string) {
