@@ -73,8 +73,26 @@ export interface PoisonLedger {
   again(identity: string, tenant: string, count: number): Promise<boolean>
 }
 
+/**
+ * One trial at a time in a thread: its partitions are consumed side by side, and a death in the midst of two trials would count against both.
+ */
+export class TrialRoom {
+  #last: Promise<void> = Promise.resolve()
+
+  /** Resolves when it is free; with what frees it again. */
+  async enter(): Promise<() => void> {
+    let leave = () => {}
+    const before = this.#last
+    this.#last = new Promise((resolve) => (leave = resolve))
+    await before
+    return leave
+  }
+}
+
 export interface PoisonGuardOptions {
   readonly topic: string
+  /** Shared by the guards of one thread. */
+  readonly room: TrialRoom
   readonly ledger: PoisonLedger
   /** How the predecessor died; nothing when there was none. */
   readonly death: Death | undefined
@@ -114,6 +132,7 @@ export class PoisonGuard {
   #until: number | undefined = 0
   #forgetAt_ms = Infinity
   #trying: Suspicion | undefined
+  #leave: (() => void) | undefined
 
   private constructor(options: PoisonGuardOptions) {
     this.#options = options
@@ -177,16 +196,21 @@ export class PoisonGuard {
     if (!tried) return
     this.#trying = undefined
     await this.#options.ledger.cleared(tried.identity)
+    this.#leaveRoom()
     if (this.#suspicions.delete(tried.identity)) this.#measure()
   }
 
   /** A wait begins that has nothing to do with the record: an end that comes now is not counted against it. */
   async pause(): Promise<void> {
-    if (this.#trying) await this.#options.ledger.trying(oneLess(this.#trying))
+    if (!this.#trying) return
+    await this.#options.ledger.trying(oneLess(this.#trying))
+    this.#leaveRoom()
   }
 
   async resume(): Promise<void> {
-    if (this.#trying) await this.#options.ledger.trying(this.#trying)
+    if (!this.#trying) return
+    this.#leave = await this.#options.room.enter()
+    await this.#options.ledger.trying(this.#trying)
   }
 
   async #try(
@@ -195,7 +219,8 @@ export class PoisonGuard {
     tries: number,
     known: Suspicion | undefined,
   ): Promise<void> {
-    const { ledger, clock } = this.#options
+    const { ledger, clock, room } = this.#options
+    this.#leave = await room.enter()
     const death = this.#deathOf(known)
     this.#trying = { identity, length_bytes, tries, at_ms: clock.now(), death }
     await ledger.trying(this.#trying)
@@ -227,6 +252,11 @@ export class PoisonGuard {
     this.#letters.set(identity, record.value.length)
     this.#measure()
     return { aside: spans }
+  }
+
+  #leaveRoom(): void {
+    this.#leave?.()
+    this.#leave = undefined
   }
 
   #deathOf(known: Suspicion | undefined): Death {

@@ -5,6 +5,7 @@ import {
   identityOf,
   PoisonGuard,
   REPLAYED_FLAG,
+  TrialRoom,
   SUSPICION_MS,
   TRIES_MAX,
   type Death,
@@ -62,6 +63,7 @@ class World {
   ring!: Ring
   readonly disk = new Disk()
   readonly clock = new FakeClock()
+  room = new TrialRoom()
   readonly stopping = new AbortController()
   readonly taken: string[] = []
   /** Content that kills its consumer. */
@@ -93,6 +95,7 @@ class World {
   /** One life of the consumer: takes all that is there, a batch at a time; false when it died. */
   async live(): Promise<boolean> {
     const actorId = ++this.#actorId
+    this.room = new TrialRoom()
     const epoch = assignGroup(this.ring, 0, actorId)
     const consumer = new Consumer(this.ring, 0, { actorId, epoch })
     if (this.#hasDied) countAttempt(this.ring, 0)
@@ -125,7 +128,7 @@ class World {
 
   guard(death: Death | undefined): Promise<PoisonGuard> {
     return PoisonGuard.open({
-      ...{ topic: TOPIC, ledger: this.disk, death, window_bytes: WINDOW_BYTES },
+      ...{ topic: TOPIC, room: this.room, ledger: this.disk, death, window_bytes: WINDOW_BYTES },
       ...{ tail: this.ring.tail, clock: this.clock, log: silentLog },
       ...{ signal: this.stopping.signal, progress: () => undefined, count: () => 2 },
     })
@@ -304,6 +307,32 @@ describe('a record that does no harm', () => {
     expect(await guard.admit(record!)).toBe('take')
     expect(world.disk.tries.size).toBe(0)
     expect(guard.isWatching).toBe(false)
+  })
+})
+
+describe('two partitions of one thread', () => {
+  it('are never on trial at once: a death counts against one record only', async () => {
+    const worlds = [new World(), new World()]
+    const room = new TrialRoom()
+    const trials: string[] = []
+    const lane = async (world: World, name: string) => {
+      world.room = room
+      world.send('a')
+      world.send('b')
+      const guard = await world.guard(DEATH)
+      for (const record of reader(world.ring).poll()!.records) {
+        expect(await guard.admit(record)).toBe('take')
+        trials.push(`${name} begins`)
+        for (let i = 0; i < 20; i++) await Promise.resolve()
+        trials.push(`${name} ends`)
+        await guard.done()
+      }
+    }
+    await Promise.all([lane(worlds[0]!, 'x'), lane(worlds[1]!, 'y')])
+    expect(trials).toHaveLength(8)
+    for (let i = 0; i < trials.length; i += 2) {
+      expect(trials[i + 1]).toBe(trials[i]!.replace('begins', 'ends'))
+    }
   })
 })
 

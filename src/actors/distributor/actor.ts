@@ -8,7 +8,7 @@ import { poisonOf } from '../../bus/chaos.js'
 import { Consumer, type BusRecord } from '../../bus/consumer.js'
 import { assignGroup, countAttempt } from '../../bus/group.js'
 import { lastDeath } from '../../bus/last-death.js'
-import { PoisonGuard, type Death } from '../../bus/poison.js'
+import { PoisonGuard, TrialRoom, type Death } from '../../bus/poison.js'
 import { BACK_PRESSURED, RECORD_TOO_LONG, type Ring } from '../../bus/ring.js'
 import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
@@ -34,6 +34,7 @@ export default class Distributor implements Actor {
   readonly #ingress: Ring[]
   readonly #traces: Ring[]
   readonly #stopping = new AbortController()
+  readonly #trials = new TrialRoom()
   readonly #limits: LimitsSource
   readonly #killer: ((bytes: Uint8Array) => void) | undefined
   #lanes: Promise<void>[] = []
@@ -106,6 +107,7 @@ export default class Distributor implements Actor {
     try {
       return await PoisonGuard.open({
         topic: INGRESS_TOPIC,
+        room: this.#trials,
         ledger: remoteLedger({ partition, livestore, clock, log, signal }),
         death,
         window_bytes: SUSPECT_BYTES,

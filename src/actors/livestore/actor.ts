@@ -8,7 +8,7 @@ import { poisonOf } from '../../bus/chaos.js'
 import { BATCH_BYTES_MAX_DEFAULT, Consumer } from '../../bus/consumer.js'
 import { assignGroup, countAttempt } from '../../bus/group.js'
 import { lastDeath } from '../../bus/last-death.js'
-import { PoisonGuard, type Death } from '../../bus/poison.js'
+import { PoisonGuard, TrialRoom, type Death } from '../../bus/poison.js'
 import { Ring } from '../../bus/ring.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
@@ -69,6 +69,7 @@ export default class Livestore implements Actor {
   readonly #live = new LiveTraces()
   readonly #owned: Owned[] = []
   readonly #stopping = new AbortController()
+  readonly #trials = new TrialRoom()
   #lanes: Promise<void>[] = []
   #ticking: Promise<void> = Promise.resolve()
   #backend!: Backend
@@ -227,6 +228,7 @@ export default class Livestore implements Actor {
     const hasDied = death !== undefined && countAttempt(ring, group) > 0
     return PoisonGuard.open({
       topic: TRACES_TOPIC,
+      room: this.#trials,
       ledger: this.#quarantine.ledger(TRACES_TOPIC, ring.partition),
       death: hasDied ? death : undefined,
       window_bytes: BATCH_BYTES_MAX_DEFAULT,

@@ -23,7 +23,7 @@ import { Sources } from '../../../src/actors/querier/sources.js'
 import { AckMarker, Acks } from '../../../src/bus/acks.js'
 import { BATCH_BYTES_MAX_DEFAULT, Consumer } from '../../../src/bus/consumer.js'
 import { assignGroup, countAttempt } from '../../../src/bus/group.js'
-import { PoisonGuard, type Death } from '../../../src/bus/poison.js'
+import { PoisonGuard, TrialRoom, type Death } from '../../../src/bus/poison.js'
 import { Ring } from '../../../src/bus/ring.js'
 import { FakeClock } from '../../../src/lib/fake-clock.js'
 import { silentLog } from '../../../src/lib/log.js'
@@ -242,7 +242,7 @@ export class Life {
   consumer!: Consumer
   readonly #stopping = new AbortController()
   readonly #builds = new Set<Promise<unknown>>()
-  #lane: Promise<void> = Promise.resolve()
+  lane: Promise<void> = Promise.resolve()
 
   private constructor(
     readonly house: House,
@@ -265,7 +265,9 @@ export class Life {
     try {
       await life.#start()
     } catch (error) {
-      if (!mortal.isDead) throw error
+      if (mortal.isDead) return life
+      await life.end()
+      throw error
     }
     return life
   }
@@ -349,7 +351,12 @@ export class Life {
     const { limits } = house
     if (death) countAttempt(house.ring, 0)
     const guard = await PoisonGuard.open({
-      ...{ topic: 'traces', ledger: this.quarantine.ledger('traces', PARTITION), death },
+      ...{
+        topic: 'traces',
+        room: new TrialRoom(),
+        ledger: this.quarantine.ledger('traces', PARTITION),
+        death,
+      },
       ...{ window_bytes: BATCH_BYTES_MAX_DEFAULT, tail: house.ring.tail, count: countSpans },
       ...{ clock, log: silentLog, signal: this.#stopping.signal, progress: () => undefined },
     })
@@ -371,7 +378,7 @@ export class Life {
       slice,
     )
     this.flush.start()
-    this.#lane = this.partition.run(this.#stopping.signal).catch((error: unknown) => {
+    this.lane = this.partition.run(this.#stopping.signal).catch((error: unknown) => {
       if (!mortal.isDead) throw error
     })
   }
@@ -411,7 +418,7 @@ export class Life {
     this.#stopping.abort()
     this.pipeline.stop()
     await Promise.allSettled([...this.#builds])
-    await this.#lane
+    await this.lane.catch(() => undefined)
     await this.flush.stop()
     await this.pipeline.idle()
     vi.restoreAllMocks()
