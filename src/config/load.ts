@@ -19,7 +19,15 @@ import {
   schema,
   type Settings,
 } from './schema.js'
-import { emptyTree, flagTree, mergeTrees, nearestTree, parseTree, type MapTree } from './tree.js'
+import {
+  emptyTree,
+  flagTree,
+  mergeTrees,
+  nearestTree,
+  parseTree,
+  settingAt,
+  type MapTree,
+} from './tree.js'
 import type { Config } from './types.js'
 import { writtenSettings } from './written.js'
 
@@ -54,6 +62,7 @@ export interface LoadedConfig {
 /** `config/` stands next to `dist/` in the package and next to `src/` in the repository. */
 const PACKAGED_FOLDER = fileURLToPath(new URL('../../config/', import.meta.url))
 const MIB = 1 << 20
+const LOOPBACK = /^(?:127\.|localhost\b|\[?::1\]?)/
 const MIGRATE =
   'the configuration is one of Tempo 2: "tempo-actors config migrate FILE" prints it with its keys moved'
 
@@ -83,7 +92,9 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const config = toConfig(settings, memory, cwd)
   const refused = contradictions(config)
   if (refused.length > 0) throw new ConfigError(refused.map((one) => sentence(tree, one)))
-  const found = cautions(config).map((one) => sentence(tree, one))
+  const found = [...cautions(config), ...apiForThisMachineOnly(tree, config)].map((one) =>
+    sentence(tree, one),
+  )
   return { config: freeze(config), files, warnings: [...warnings, ...checked.warnings, ...found] }
 }
 
@@ -138,6 +149,17 @@ function receiversWithoutOtlp(tree: MapTree, settings: Settings): string | undef
   const parent = nearestTree(tree, ['distributor'])
   if (grpc || http || !isAsked || receivers === parent) return undefined
   return `${receivers.place}: distributor.receivers has no otlp.protocols.grpc or http: nothing would be received`
+}
+
+/** Tempo's API listens on every address by default: who takes spans from others and says nothing of the API may count on it. */
+function apiForThisMachineOnly(tree: MapTree, { server, distributor }: Config): Finding[] {
+  const path = 'server.http_listen_address'
+  const { grpc, http } = distributor.receivers.otlp
+  const open = [grpc, http].find((one) => one && !LOOPBACK.test(one.endpoint))
+  const isSet = settingAt(tree, path.split('.')) !== undefined
+  if (!open || isSet || !LOOPBACK.test(server.http_listen_address)) return []
+  const text = `is ${server.http_listen_address} by default, while OTLP is taken at ${open.endpoint}: set it to 0.0.0.0 for Grafana on another machine or in another container`
+  return [{ path, text }]
 }
 
 /** From Tempo's nesting and spelling to ours: flat sections, units in the names, absolute paths. */

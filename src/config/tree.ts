@@ -166,6 +166,13 @@ export function mergeTrees(base: MapTree, over: MapTree): MapTree {
   return { kind: 'map', place: over.place, entries }
 }
 
+/** What is written at a path. */
+export function settingAt(tree: Tree, path: readonly string[]): Tree | undefined {
+  let at: Tree | undefined = tree
+  for (const key of path) at = at?.kind === 'map' ? at.entries.get(key)?.value : undefined
+  return at
+}
+
 /** The tree at a path, or the last one on the way there. */
 export function nearestTree(tree: Tree, path: readonly string[]): Tree {
   let at = tree

@@ -368,6 +368,15 @@ usage_report: {reporting_enabled: false}
 `)
     expect(config.distributor.receivers.otlp.grpc?.endpoint).toBe('tempo:4317')
     expect(config.storage.local_path).toBe('/var/tempo/blocks')
-    expect(warnings).toHaveLength(6)
+    const read = 'tempo-actors does not read'
+    expect(warnings).toEqual([
+      `t.yaml:2:1: stream_over_http_enabled is a key of Tempo that ${read}: search is not streamed yet`,
+      `t.yaml:6:1: metrics_generator is a key of Tempo that ${read}: no metrics are generated from spans yet`,
+      `t.yaml:7:18: query_frontend.mcp_server is a key of Tempo that ${read}; it is ignored`,
+      `t.yaml:8:35: storage.trace.wal is a key of Tempo that ${read}: the write-ahead log is in live_store.wal.path`,
+      `t.yaml:9:24: overrides.defaults.metrics_generator is a key of Tempo that ${read}; it is ignored`,
+      `t.yaml:10:1: usage_report is a key of Tempo that ${read}: nothing is ever reported`,
+      't.yaml:3:9: server.http_listen_address is 127.0.0.1 by default, while OTLP is taken at tempo:4317: set it to 0.0.0.0 for Grafana on another machine or in another container',
+    ])
   })
 })

@@ -1,6 +1,7 @@
 /** The program as a person starts, stops and misuses it: where it writes, what it says, how fast it ends, and what it takes in. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer, type AddressInfo, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -37,6 +38,12 @@ const portFlags = ({ grpc, http, api }: Ports) => [
   `--server.http_listen_port=${api}`,
   `--distributor.receivers.otlp.protocols.grpc.endpoint=127.0.0.1:${grpc}`,
   `--distributor.receivers.otlp.protocols.http.endpoint=127.0.0.1:${http}`,
+]
+
+const bucketFlags = (port: number) => [
+  ...['--storage.trace.backend=s3', '--storage.trace.s3.bucket=spans'],
+  ...[`--storage.trace.s3.endpoint=127.0.0.1:${port}`, '--storage.trace.s3.insecure=true'],
+  ...['--storage.trace.s3.access-key=a', '--storage.trace.s3.secret-key=b'],
 ]
 
 const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
@@ -182,6 +189,33 @@ describe('what cannot work is told in one sentence, with exit code 1', () => {
     expect(ended.output).toContain(join(folder, 'file/data'))
   })
 
+  it.each([
+    ['NoSuchBucket', 404, 'the bucket "spans" does not exist: create it'],
+    ['SignatureDoesNotMatch', 403, 'the secret key does not fit the access key'],
+  ])('a bucket that refuses us: %s', async (code, status, words) => {
+    const s3 = createHttpServer((_, reply) => {
+      reply.writeHead(status, { 'content-type': 'application/xml' })
+      reply.end(`<Error><Code>${code}</Code><Message>no</Message></Error>`)
+    })
+    await new Promise<void>((resolve) => s3.listen(0, '127.0.0.1', resolve))
+    const { port } = s3.address() as AddressInfo
+    const flags = [...portFlags(await freePorts()), ...bucketFlags(port)]
+    expectSentence(await start(flags).end(), words)
+    s3.close()
+  })
+
+  it('a bucket that does not answer is waited for, and spans are taken meanwhile', async () => {
+    const ports = await freePorts()
+    const program = start([...portFlags(ports), ...bucketFlags(await freePort())])
+    await program.says(/msg=ready/)
+    expect(program.output).toContain('the backend does not answer: spans are taken')
+    const { body, sent } = jsonRequest('no-bucket', 3)
+    await post(ports, body)
+    expect(await spanIds(`http://127.0.0.1:${ports.api}`, sent.traceId)).toEqual(sent.spanIds)
+    program.signal('SIGINT')
+    await program.end(DRAIN_MS * 4)
+  })
+
   it('a data folder that another process uses, and takes it over when that one was killed', async () => {
     const first = await TestServer.start({ folder })
     const flags = portFlags(await freePorts())
@@ -199,6 +233,7 @@ describe('what cannot work is told in one sentence, with exit code 1', () => {
     ['an unknown key', 'server:\n  http_listen_prt: 1\n', 'did you mean http_listen_port?'],
     ['a value of the wrong kind', 'server:\n  http_listen_port: often\n', 'bad.yaml:2'],
     ['no YAML', 'server: [\n', 'bad.yaml:2:1: not valid YAML'],
+    ['a bad reference', 'server: {log_level: "${A}"}\n', 'start with --config.expand-env'],
   ])('a bad configuration: %s', async (_, yaml, words) => {
     writeFileSync(join(folder, 'bad.yaml'), yaml)
     expectSentence(await start(['--config', 'bad.yaml']).end(), words)
