@@ -3,6 +3,7 @@ import { ParseError } from './errors.js'
 import type { Position } from './errors.js'
 import { isAttributeRune } from './print.js'
 import { parseDuration_ns, unquoteGo } from './literals.js'
+import { weightOf } from './regex-weight.js'
 
 export type Token = Position & {
   /** Index into the text, for what stood there. */
@@ -56,6 +57,9 @@ const DURATION_TAIL = /[\p{N}nsumhµdwy.]*/uy
 /** Longer queries are refused by the frontend long before; this bounds the lexer on its own. */
 export const MAX_QUERY_CHARS = 1024 * 1024
 
+/** Of all texts of a query together, if they were patterns: a query of 128 KiB without repetitions is below. */
+export const MAX_QUERY_WEIGHT = 160_000
+
 export function tokenize(text: string): Token[] {
   if (text.length > MAX_QUERY_CHARS) {
     throw new ParseError(`query of ${text.length} characters is over ${MAX_QUERY_CHARS}`, {
@@ -65,9 +69,13 @@ export function tokenize(text: string): Token[] {
   }
   const lexer = new Lexer(text)
   const tokens: Token[] = []
+  let weight = 0
   for (;;) {
     const token = lexer.next()
     tokens.push(token)
+    if (token.kind === 'string' && (weight += weightOf(token.text)) > MAX_QUERY_WEIGHT) {
+      throw new ParseError('the regular expressions of the query are too large together', token)
+    }
     if (token.kind === 'end') return tokens
   }
 }

@@ -1,6 +1,7 @@
 /** Owns TraceQL's constants: their types, how they print (as Go prints them) and how two of them compare and combine. */
 import { ValidationError } from './errors.js'
 import { compileRegex } from './regex.js'
+import { weightOf } from './regex-weight.js'
 import type { Regex } from './regex.js'
 import type { BinaryOp } from './ast.js'
 
@@ -165,13 +166,20 @@ export function compareStatics(a: Static, b: Static): number {
 
 const regexes = new Map<string, Regex | undefined>()
 const MAX_CACHED_REGEXES = 256
+/** About half a kilobyte each. */
+const MAX_CACHED_WEIGHT = 60_000
+let cachedWeight = 0
 
 /** A compiled pattern, kept for the next row. */
 export function regexOf(pattern: string): Regex | undefined {
   let found = regexes.get(pattern)
   if (found === undefined && !regexes.has(pattern)) {
-    if (regexes.size >= MAX_CACHED_REGEXES) regexes.clear()
+    if (regexes.size >= MAX_CACHED_REGEXES || cachedWeight > MAX_CACHED_WEIGHT) {
+      regexes.clear()
+      cachedWeight = 0
+    }
     regexes.set(pattern, (found = compileRegex(pattern)))
+    cachedWeight += found ? weightOf(pattern) : pattern.length
   }
   return found
 }
