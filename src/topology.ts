@@ -14,7 +14,7 @@ import { DISTRIBUTOR_GROUP, INGRESS_TOPIC } from './actors/distributor/contract.
 import { LIVESTORE_GROUP, TRACES_TOPIC } from './actors/livestore/contract.js'
 import { MetricsPage } from './lib/metrics.js'
 import { LimitsPage } from './limits/page.js'
-import { Pressure } from './memory/pressure.js'
+import { Pressure } from './lib/pressure.js'
 import { Catalog } from './storage/catalog.js'
 import { HeadArena } from './storage/head/arena.js'
 
@@ -27,6 +27,9 @@ const ACK_SLOTS = 16_384
 
 /** What the main thread counts of the process as a whole. */
 export const PROCESS_METRICS = 'metrics-process'
+
+/** How near the process is to its memory limit: for every actor. */
+export const PRESSURE = 'pressure'
 
 /** All memory that outlives its users, by name; the supervisor holds it. */
 export type SharedMemory = Record<string, SharedArrayBuffer>
@@ -73,7 +76,7 @@ export const ACTORS: readonly ActorSpec[] = [
     component: 'querier',
     module: './actors/querier/actor.js',
     asks: [],
-    shared: ['catalog-', 'arena', 'pressure'],
+    shared: ['catalog-', 'arena'],
     heap: 'read',
   },
   // Validates, limits, regroups by trace.
@@ -131,7 +134,7 @@ export function createSharedMemory(config: Config, baseOffsets: readonly number[
   }
   for (const { component } of ACTORS) memory[`metrics-${component}`] = MetricsPage.create()
   memory[PROCESS_METRICS] = MetricsPage.create({ slots: 256, text_bytes: 16 * 1024 })
-  memory.pressure = Pressure.create()
+  memory[PRESSURE] = Pressure.create()
   return memory
 }
 
@@ -145,7 +148,7 @@ export function children(config: Config, memory: SharedMemory): ChildSpec[] {
     module: new URL(spec.module, import.meta.url).href,
     config,
     asks: spec.asks,
-    shared: pick(memory, [...spec.shared, `metrics-${spec.component}`]),
+    shared: pick(memory, [...spec.shared, `metrics-${spec.component}`, PRESSURE]),
     heap: {
       maxOldGenerationSizeMb: heaps[spec.heap].old_mib,
       maxYoungGenerationSizeMb: heaps[spec.heap].young_mib,

@@ -3,6 +3,7 @@ import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { assert } from '../lib/assert.js'
+import { Collector } from '../lib/collector.js'
 import { createLog } from '../lib/log.js'
 import { systemClock } from '../lib/time.js'
 import type { Actor, ActorClass } from './actor.js'
@@ -117,8 +118,10 @@ function answer(port: MessagePort): void {
 async function beat(): Promise<void> {
   const lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS })
   lag.enable()
+  const collector = new Collector(birth.shared.pressure)
   for (let beats = 1; !ended.signal.aborted; beats++) {
     vitals.progress()
+    collector.look()
     if (beats % GAUGES_BEATS === 1) publish(lag)
     if (beats % LAG_WINDOW_BEATS === 0) lag.reset()
     await clock.sleep(birth.heartbeat_interval_ms, ended.signal)

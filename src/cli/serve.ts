@@ -12,14 +12,14 @@ import { tuneEngine } from '../lib/engine.js'
 import { disarmFailpoints } from '../lib/failpoints.js'
 import { createLog, errorText, type Log, type LogFormat } from '../lib/log.js'
 import { Metrics } from '../lib/metrics.js'
+import { Pressure } from '../lib/pressure.js'
 import { systemClock } from '../lib/time.js'
 import { LimitsPage } from '../limits/page.js'
 import { OverridesReloader } from '../limits/reloader.js'
-import { Pressure } from '../memory/pressure.js'
 import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
-import { children, createSharedMemory, PROCESS_METRICS, type SharedMemory } from '../topology.js'
+import { children, createSharedMemory, PRESSURE, PROCESS_METRICS, type SharedMemory } from '../topology.js'
 import { checkBackend } from './backend-check.js'
 import { claimFolder } from './folder-lock.js'
 import { askHealth } from './health.js'
@@ -143,7 +143,7 @@ async function supervise(
   })
   const watch = new MemoryWatch({
     plan: config.memory,
-    pressure: new Pressure(memory.pressure!),
+    pressure: new Pressure(memory[PRESSURE]!),
     metrics: new Metrics(memory[PROCESS_METRICS]),
     clock: systemClock,
     log,

@@ -179,7 +179,7 @@ const overrides = section('Limits: those of all tenants, and where those of sing
 const memory = section('One limit, from which rings, live heads, caches and heaps are derived.', {
   limit: bytes(
     'auto',
-    'Resident memory of the whole process; what else is auto is derived from it. auto = 90 % of the container or a quarter of the machine, at most 512MiB.',
+    'Resident memory of the whole process; what else is auto is derived from it. auto = 92 % of the container or a quarter of the machine, at most 512MiB.',
     { min: '128MiB', hasAuto: true },
   ),
 })

@@ -9,7 +9,7 @@ import type { AvailableMemory } from './available.js'
 const MIB = 2 ** 20
 
 /** Where no limit is set: this much of a container, this much of a machine that others use too, and never more than enough. */
-const CONTAINER_SHARE = 0.9
+const CONTAINER_SHARE = 0.92
 const MACHINE_SHARE = 0.25
 const DEFAULT_MOST_MIB = 512
 
@@ -28,19 +28,27 @@ const GROUP_BYTES_PER_SPAN = 2240
 /** Columns that one job of a query has in memory at once. */
 const JOB_MIB = 4
 /** Heaps grow, buffers wait for their collection, allocators keep pages: what this takes at the least. */
-const RESERVE_LEAST_MIB = 24
+const RESERVE_LEAST_MIB = 54
 /** Heap of a worker at rest with room to collect in; it may grow by the whole reserve. */
 const HEAP_AT_REST_MIB = 32
 
-const HEADS_LEAST_MIB = 16
-/** Of 2 GiB that an arena may have. */
-const HEADS_MOST_MIB = 1024
+interface Growth {
+  readonly least_mib: number
+  /** At the default limit. */
+  readonly usual_mib: number
+  readonly most_mib: number
+  /** Of each MiB that the limit is below or above the default. */
+  readonly below: number
+  readonly above: number
+}
+/** An arena may have 2 GiB. */
+const HEADS: Growth = { least_mib: 16, usual_mib: 64, most_mib: 1024, below: 1 / 3, above: 1 / 4 }
+const INFLIGHT: Growth = { least_mib: 4, usual_mib: 32, most_mib: 128, below: 1 / 8, above: 1 / 16 }
+const QUERIES: Growth = { least_mib: 4, usual_mib: 48, most_mib: 1024, below: 1 / 4, above: 1 / 6 }
 const RING_LEAST = MIB
 const RING_MOST = 16 * MIB
 /** The longest record is a quarter of its ring, and a request is split into at most 32 (a little is lost in the splitting). */
 const RINGS_PER_MESSAGE = 1 / 4
-const INFLIGHT_MOST_MIB = 128
-const QUERIES_MOST_MIB = 1024
 
 /** New requests are refused above the first share of the limit, until the second is reached. */
 const REFUSE_ABOVE = 0.9
@@ -139,7 +147,7 @@ function limitOf(request: MemoryRequest): { limit_bytes: number; origin: string 
   if (wanted < least && least <= CONTAINER_SHARE * available.bytes) {
     return { limit_bytes: least, origin: `the least that is needed, of ${ofIt}` }
   }
-  return { limit_bytes: wanted, origin: `${share * 100} % of ${ofIt}` }
+  return { limit_bytes: wanted, origin: `${Math.round(share * 100)} % of ${ofIt}` }
 }
 
 interface Sizes {
@@ -157,19 +165,12 @@ interface Sizes {
 
 function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
   const { partitions, builders, maxMessage_bytes } = request
-  /** Above what an empty store needs; heads and queries grow with it. */
-  const spare_bytes = Math.max(0, limit_bytes - 256 * MIB)
-  const head_bytes =
-    request.head_bytes ||
-    within(floorTo(spare_bytes / 4, MIB), HEADS_LEAST_MIB * MIB, HEADS_MOST_MIB * MIB)
+  const head_bytes = request.head_bytes || grown(HEADS, limit_bytes)
   const ring = derivedRing_bytes(limit_bytes, partitions, maxMessage_bytes)
   const ring_bytes = request.ring_bytes || Math.max(ring, request.ingress_bytes)
   const ingress_bytes = request.ingress_bytes || Math.min(ring, ring_bytes)
-  const inflight_bytes = Math.max(
-    maxMessage_bytes,
-    within(floorTo(limit_bytes / 16, MIB), 4 * MIB, INFLIGHT_MOST_MIB * MIB),
-  )
-  const queries_bytes = within(floorTo(spare_bytes / 5, MIB), 4 * MIB, QUERIES_MOST_MIB * MIB)
+  const inflight_bytes = Math.max(maxMessage_bytes, grown(INFLIGHT, limit_bytes))
+  const queries_bytes = grown(QUERIES, limit_bytes)
   const groupSpans = groupSpansFor(limit_bytes)
   const builder_bytes = BUILDER_MIB * MIB + groupSpans * GROUP_BYTES_PER_SPAN
   const parts: MemoryPart[] = [
@@ -198,6 +199,15 @@ function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
   }
 }
 
+function grown(
+  { least_mib, usual_mib, most_mib, below, above }: Growth,
+  limit_bytes: number,
+): number {
+  const over_mib = limit_bytes / MIB - DEFAULT_MOST_MIB
+  const mib = Math.floor(usual_mib + over_mib * (over_mib < 0 ? below : above))
+  return within(mib, least_mib, most_mib) * MIB
+}
+
 /** A power of two: a small share of the limit, but large enough for the longest request. */
 function derivedRing_bytes(
   limit_bytes: number,
@@ -212,7 +222,7 @@ function derivedRing_bytes(
 /** Larger groups compress better and are scanned faster; their columns are what a builder holds. */
 function groupSpansFor(limit_bytes: number): number {
   if (limit_bytes >= 448 * MIB) return 16_384
-  return limit_bytes >= 352 * MIB ? 8192 : 4096
+  return limit_bytes >= 400 * MIB ? 8192 : 4096
 }
 
 function planOf(
@@ -251,17 +261,17 @@ function misfit(limit_bytes: number, origin: string, request: MemoryRequest): Me
   const bare = { ...request, ring_bytes: 0, ingress_bytes: 0, head_bytes: 0 }
   const needs = leastLimit_bytes(request)
   const least = leastLimit_bytes(bare)
-  const by = formatBytes(needs - limit_bytes)
-  const limit = `${formatBytes(limit_bytes)} (${origin})`
+  const by = inMib(needs - limit_bytes)
+  const limit = `${inMib(limit_bytes)} (${origin})`
   if (least > limit_bytes) {
     const mib = Math.round(request.maxMessage_bytes / MIB)
     const { partitions, builders } = request
     const what = `${plural(partitions, 'partition')}, ${plural(builders, 'block builder')} and requests of up to ${mib} MiB`
-    const text = `is ${limit}, too little by ${by}: ${what} need at least ${formatBytes(needs)}`
+    const text = `is ${limit}, too little by ${by}: ${what} need at least ${inMib(needs)}`
     return { path: 'memory.limit', text }
   }
   const { path, bytes } = largestExcess(request, bare, limit_bytes)
-  const text = `is ${formatBytes(bytes)} and does not fit memory.limit ${limit}: with it the process needs ${formatBytes(needs)}, ${by} more; make it smaller, leave it out, or set memory.limit: ${needs / MIB}MiB`
+  const text = `is ${inMib(bytes)} and does not fit memory.limit ${limit}: with it the process needs ${inMib(needs)}, ${by} more; make it smaller, leave it out, or set memory.limit: ${needs / MIB}MiB`
   return { path, text }
 }
 
@@ -287,6 +297,11 @@ function buildersText(builders: number, groupSpans: number): string {
 
 function plural(count: number, name: string): string {
   return `${count} ${name}${count === 1 ? '' : 's'}`
+}
+
+/** One unit for all sizes of a sentence, so that a reader can subtract. */
+function inMib(bytes: number): string {
+  return `${Math.round(bytes / MIB)} MiB`
 }
 
 function part(name: string, bytes: number, about: string): MemoryPart {

@@ -1,15 +1,23 @@
-/** Owns the watch over the process's resident memory, on the main thread: near the limit it asks for no new work, and says so once. */
+/**
+ * Owns the watch over the process's resident memory, on the main thread. Near the limit it closes the doors to new requests,
+ * retryably, and has every thread collect its garbage. Allocators keep much of what is freed, so the resident memory may
+ * stay where it is although there is room again: after a moment a little is taken at a time, for as long as that is all.
+ */
 import type { Log } from '../lib/log.js'
 import type { Counter, Gauge, Metrics } from '../lib/metrics.js'
+import type { Pressure, PressureLevel } from '../lib/pressure.js'
 import type { Clock } from '../lib/time.js'
 import { formatBytes } from '../lib/units.js'
 import type { MemoryPlan } from './plan.js'
-import type { Pressure } from './pressure.js'
 import { residentMemory, type ResidentMemory } from './resident.js'
 
 const INTERVAL_MS = 1000
-/** While refusing: the sooner it is over, the better. */
-const INTERVAL_HIGH_MS = 250
+/** Near the limit, it is looked at more often. */
+const INTERVAL_NEAR_MS = 250
+/** What was in flight is done after this, and every thread has collected its garbage. */
+const CLOSED_MS = 2000
+/** Memory that grows by this share of the limit while little is taken closes the doors again. */
+const GROWTH_SHARE = 0.015
 
 export interface MemoryWatchOptions {
   readonly plan: MemoryPlan
@@ -25,11 +33,16 @@ export class MemoryWatch {
   readonly #stopping = new AbortController()
   readonly #resident: Gauge
   readonly #peak: Gauge
-  readonly #refusing: Gauge
-  readonly #passed: Counter
-  readonly #refusing_seconds: Counter
+  readonly #level: Gauge
+  readonly #near: Counter
+  readonly #closed_seconds: Counter
   #peak_bytes = 0
-  #highSince_ms: number | undefined
+  /** When the level was last changed, and when it was last `none`. */
+  #since_ms = 0
+  #nearSince_ms = 0
+  #lookedAt_ms: number
+  /** Resident when the doors were opened a little. */
+  #open_bytes = 0
 
   constructor(options: MemoryWatchOptions) {
     this.#options = options
@@ -52,18 +65,19 @@ export class MemoryWatch {
       'tempo_actors_memory_resident_peak_bytes',
       'The most resident memory that was seen.',
     )
-    this.#refusing = metrics.gauge(
-      'tempo_actors_memory_refusing',
-      '1 while new requests are refused because the limit is near.',
+    this.#level = metrics.gauge(
+      'tempo_actors_memory_pressure',
+      '0: below the mark. 1: near the limit, little is taken at once. 2: new requests are refused.',
     )
-    this.#passed = metrics.counter(
-      'tempo_actors_memory_high_total',
+    this.#near = metrics.counter(
+      'tempo_actors_memory_near_limit_total',
       'Times that the resident memory came near the limit.',
     )
-    this.#refusing_seconds = metrics.counter(
-      'tempo_actors_memory_refusing_seconds_total',
+    this.#closed_seconds = metrics.counter(
+      'tempo_actors_memory_closed_seconds_total',
       'Time in which new requests were refused because the limit was near.',
     )
+    this.#lookedAt_ms = options.clock.monotonic()
   }
 
   /** Looks until `stop`. */
@@ -72,7 +86,7 @@ export class MemoryWatch {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       this.look()
-      await clock.sleep(pressure.isHigh ? INTERVAL_HIGH_MS : INTERVAL_MS, signal)
+      await clock.sleep(pressure.level === 'none' ? INTERVAL_MS : INTERVAL_NEAR_MS, signal)
     }
   }
 
@@ -91,37 +105,61 @@ export class MemoryWatch {
   }
 
   #judge(resident: ResidentMemory): void {
-    const { plan, pressure, clock, log } = this.#options
-    const now_ms = clock.monotonic()
+    const { pressure, clock } = this.#options
     const { total_bytes } = resident
-    if (this.#highSince_ms === undefined) {
-      if (total_bytes <= plan.refuseAbove_bytes) return
-      this.#highSince_ms = now_ms
-      this.#passed.inc()
-      pressure.isHigh = true
-      log.warn(
-        'memory is near its limit, new requests are refused until it is not',
-        facts(resident, plan),
-      )
-    } else if (total_bytes < plan.resumeBelow_bytes) {
-      const after_ms = Math.round(now_ms - this.#highSince_ms)
-      this.#refusing_seconds.inc(after_ms / 1000)
-      this.#highSince_ms = undefined
-      pressure.isHigh = false
-      log.info('memory is well below its limit, requests are taken again', {
-        after_ms,
-        ...facts(resident, plan),
-      })
-    }
-    this.#refusing.set(pressure.isHigh ? 1 : 0)
+    const now_ms = clock.monotonic()
+    const before = pressure.level
+    if (before === 'closed') this.#closed_seconds.inc((now_ms - this.#lookedAt_ms) / 1000)
+    this.#lookedAt_ms = now_ms
+    const level = this.#levelFor(total_bytes, before, now_ms)
+    if (level === before) return
+    if (level === 'closed') pressure.askToCollect()
+    if (level === 'tight') this.#open_bytes = total_bytes
+    pressure.level = level
+    this.#level.set(['none', 'tight', 'closed'].indexOf(level))
+    if (before === 'none') this.#sayNear(resident)
+    if (level === 'none') this.#sayFar(resident, now_ms)
+    this.#since_ms = now_ms
   }
-}
 
-function facts(resident: ResidentMemory, plan: MemoryPlan) {
-  return {
-    resident: formatBytes(resident.total_bytes),
-    anonymous: formatBytes(resident.anonymous_bytes),
-    file: formatBytes(resident.file_bytes),
-    limit: formatBytes(plan.limit_bytes),
+  #levelFor(total_bytes: number, before: PressureLevel, now_ms: number): PressureLevel {
+    const { plan } = this.#options
+    if (total_bytes < plan.resumeBelow_bytes) return 'none'
+    switch (before) {
+      case 'none':
+        return total_bytes > plan.refuseAbove_bytes ? 'closed' : 'none'
+      case 'closed':
+        return now_ms - this.#since_ms >= CLOSED_MS ? 'tight' : 'closed'
+      case 'tight': {
+        const hasGrown = total_bytes > this.#open_bytes + GROWTH_SHARE * plan.limit_bytes
+        return hasGrown && total_bytes > plan.refuseAbove_bytes ? 'closed' : 'tight'
+      }
+    }
+  }
+
+  #sayNear(resident: ResidentMemory): void {
+    this.#near.inc()
+    this.#nearSince_ms = this.#options.clock.monotonic()
+    this.#options.log.warn(
+      'memory is near its limit: new requests are refused for a moment, then few are taken at once',
+      this.#facts(resident),
+    )
+  }
+
+  #sayFar(resident: ResidentMemory, now_ms: number): void {
+    const after_ms = Math.round(now_ms - this.#nearSince_ms)
+    this.#options.log.info('memory is well below its limit again', {
+      after_ms,
+      ...this.#facts(resident),
+    })
+  }
+
+  #facts(resident: ResidentMemory) {
+    return {
+      resident: formatBytes(resident.total_bytes),
+      anonymous: formatBytes(resident.anonymous_bytes),
+      file: formatBytes(resident.file_bytes),
+      limit: formatBytes(this.#options.plan.limit_bytes),
+    }
   }
 }

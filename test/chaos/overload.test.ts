@@ -55,11 +55,11 @@ describe(`${TIMES} times the load for ${SECONDS} s`, () => {
     const most = peak.stop()
     const accepted = sum(loads.map((report) => report.acknowledgedSpans))
     const refused = await server.metric('tempo_actors_receiver_turned_away_total')
-    const high = await server.metric('tempo_actors_memory_high_total')
+    const near = await server.metric('tempo_actors_memory_near_limit_total')
     console.log(
       `limit ${limit_mib} MiB: idle ${f(idle.total_mib)}, peak ${f(most.total_mib)} MiB (anonymous ${f(most.anonymous_mib)}, ` +
         `file ${f(most.file_mib)}); full speed ${rate} spans/s, offered ${f(TIMES * rate)}, taken ${f(accepted / SECONDS)}; ` +
-        `${sum(loads.map((report) => report.retries))} retries, ${refused} turned away, memory high ${high} times; ` +
+        `${sum(loads.map((report) => report.retries))} retries, ${refused} turned away, near the limit ${near} times; ` +
         `ack p99 ${f(Math.max(...loads.map((report) => report.ack_ms.p99)))} ms under load, quick again after ${f(recovered_ms)} ms`,
     )
     expect(most.total_mib).toBeLessThan(limit_mib)

@@ -27,8 +27,8 @@ it('says what listens where, where data lives and how memory is divided', () => 
     'memory     10 MiB  catalogs, acks, metrics',
     'memory     32 MiB  requests in flight',
     'memory     64 MiB  1 block builder, 16384 spans at a time',
-    'memory     51 MiB  open blocks and jobs of queries',
-    'memory     63 MiB  heaps and buffers beyond rest',
+    'memory     48 MiB  open blocks and jobs of queries',
+    'memory     66 MiB  heaps and buffers beyond rest',
   ])
 })
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../../src/lib/fake-clock.js'
 import { silentLog, type Log } from '../../src/lib/log.js'
 import { Metrics, MetricsPage, renderMetrics } from '../../src/lib/metrics.js'
+import { Pressure } from '../../src/lib/pressure.js'
 import { planMemory, type MemoryPlan } from '../../src/memory/plan.js'
-import { Pressure } from '../../src/memory/pressure.js'
 import { residentMemory } from '../../src/memory/resident.js'
 import { MemoryWatch } from '../../src/memory/watch.js'
 
@@ -43,28 +43,59 @@ function setUp() {
   const at = (mib: number) => {
     rss_mib = mib
     watch.look()
-    return pressure.isHigh
+    return pressure.level
   }
   const text = () => renderMetrics([{ actor: 'process', sab: page }])
   return { at, lines, text, watch, clock, pressure, set: (mib: number) => (rss_mib = mib) }
 }
 
+/** Of 512 MiB, the doors close above 460.8 and open wide below 440.3. */
 describe('the watch', () => {
-  it('refuses above the high-water mark until the memory is below the low one', () => {
+  it('closes the doors above the mark, and opens them when memory is well below', () => {
     const { at } = setUp()
-    expect(at(455)).toBe(false)
-    expect(at(470)).toBe(true)
-    expect(at(455)).toBe(true)
-    expect(at(430)).toBe(false)
-    expect(at(455)).toBe(false)
+    expect([455, 470, 455, 430, 455].map(at)).toEqual(['none', 'closed', 'closed', 'none', 'none'])
+  })
+
+  it('opens them a little after a moment, also when the allocators give nothing back', async () => {
+    const { at, clock } = setUp()
+    at(480)
+    await clock.advance(1500)
+    expect(at(480)).toBe('closed')
+    await clock.advance(500)
+    expect(at(480)).toBe('tight')
+    await clock.advance(60_000)
+    expect(at(486)).toBe('tight')
+    expect(at(439)).toBe('none')
+  })
+
+  it('closes them again when memory grows although little is taken', async () => {
+    const { at, clock, pressure } = setUp()
+    at(480)
+    await clock.advance(2000)
+    expect(at(480)).toBe('tight')
+    expect(at(490)).toBe('closed')
+    expect(pressure.collections).toBe(2)
+  })
+
+  it('does not close them for growth below the mark', async () => {
+    const { at, clock } = setUp()
+    at(470)
+    await clock.advance(2000)
+    expect([442, 459].map(at)).toEqual(['tight', 'tight'])
+  })
+
+  it('asks every thread to collect its garbage, once each time it closes the doors', () => {
+    const { at, pressure } = setUp()
+    for (const mib of [470, 480, 470, 430, 470]) at(mib)
+    expect(pressure.collections).toBe(2)
   })
 
   it('says so once each time, not each second', () => {
     const { at, lines } = setUp()
     for (const mib of [470, 480, 470, 430, 430, 470, 480, 400]) at(mib)
     expect(lines).toHaveLength(4)
-    expect(lines[0]).toContain('requests are refused')
-    expect(lines[1]).toContain('taken again')
+    expect(lines[0]).toContain('memory is near its limit')
+    expect(lines[1]).toContain('well below its limit again')
   })
 
   it('counts, and shows the parts of the budget and of the memory', async () => {
@@ -77,9 +108,9 @@ describe('the watch', () => {
     expect(metrics).toContain('tempo_actors_memory_budget_bytes{part="heads"} 67108864')
     expect(metrics).toContain(`tempo_actors_memory_resident_bytes{kind="file"} ${47 * MIB}`)
     expect(metrics).toContain(`tempo_actors_memory_resident_peak_bytes ${470 * MIB}`)
-    expect(metrics).toContain('tempo_actors_memory_high_total 1')
-    expect(metrics).toContain('tempo_actors_memory_refusing_seconds_total 3')
-    expect(metrics).toContain('tempo_actors_memory_refusing 0')
+    expect(metrics).toContain('tempo_actors_memory_near_limit_total 1')
+    expect(metrics).toContain('tempo_actors_memory_closed_seconds_total 3')
+    expect(metrics).toContain('tempo_actors_memory_pressure 0')
     const parts = [...metrics.matchAll(/budget_bytes\{part="\w+"\} (\d+)/g)]
     expect(parts.reduce((sum, [, bytes]) => sum + Number(bytes), 0)).toBe(512 * MIB)
   })
@@ -89,7 +120,7 @@ describe('the watch', () => {
     const running = watch.run()
     set(470)
     await clock.advance(1000)
-    expect(pressure.isHigh).toBe(true)
+    expect(pressure.level).toBe('closed')
     watch.stop()
     await clock.advance(1000)
     await running

@@ -14,7 +14,7 @@ import { mergeMetrics, metricsSource, planMetrics } from '../../traceql/metrics.
 import { planSearch } from '../../traceql/plan.js'
 import { mergeSearch, searchSource } from '../../traceql/search.js'
 import { mergeTagNames, mergeTagValues, tagNamesOf, tagValuesOf } from '../../traceql/tags.js'
-import { Pressure } from '../../memory/pressure.js'
+import { Pressure } from '../../lib/pressure.js'
 import { localBlocksPath } from '../livestore/paths.js'
 import type { Job, JobReply, JobStats, QuerierAsks, SourceRef } from './contract.js'
 import { JobSlots } from './job-slots.js'
@@ -70,7 +70,7 @@ export default class Querier implements Actor {
     const pressure = new Pressure(shared.pressure!)
     this.#slots = new JobSlots({
       max: Math.min(config.querier.max_concurrent_queries, config.memory.queryJobs),
-      isMemoryHigh: () => pressure.isHigh,
+      isMemoryHigh: () => pressure.level !== 'none',
     })
   }
 

@@ -8,7 +8,7 @@ import { openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
 import { limitsIn } from '../../limits/view.js'
-import { Pressure } from '../../memory/pressure.js'
+import { Pressure } from '../../lib/pressure.js'
 import { INGRESS_TOPIC } from '../distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from '../livestore/contract.js'
 import { Budget } from './budget.js'
@@ -106,7 +106,7 @@ export default class Receiver implements Actor {
     return new Budget({
       max_bytes: config.memory.inflight_bytes,
       max_requests: REQUESTS_MAX,
-      isMemoryHigh: () => pressure.isHigh,
+      pressure: () => pressure.level,
       onRefused: (why) => turnedAway.labels(why).inc(),
     })
   }

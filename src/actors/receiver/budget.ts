@@ -1,14 +1,15 @@
 /**
  * Owns the bound on what the doors hold in memory: the bytes and the number of requests between socket and answer. One
- * object serves all doors of a receiver; near the process's memory limit it lets nothing more in.
+ * object serves all doors of a receiver; near the process's memory limit it lets little in, or nothing.
  */
+import type { PressureLevel } from '../../lib/pressure.js'
 
 export interface BudgetOptions {
   /** Bodies together; at least one message. */
   readonly max_bytes: number
   readonly max_requests: number
-  /** True while the process is near its memory limit. */
-  readonly isMemoryHigh?: () => boolean
+  /** How near the process is to its memory limit. */
+  readonly pressure?: () => PressureLevel
   /** Told of each request that is turned away, for the metrics. */
   readonly onRefused?: (why: Fullness) => void
 }
@@ -27,6 +28,8 @@ export type Fullness = 'bytes' | 'requests' | 'memory'
 
 /** New requests come in up to this share; the rest is for those that are in already and grow. */
 const ADMIT_SHARE = 0.5
+/** The same while memory is tight: enough to be busy, too little to need new memory. */
+const ADMIT_SHARE_TIGHT = 1 / 16
 
 export class Budget {
   readonly #options: BudgetOptions
@@ -84,9 +87,11 @@ export class Budget {
   }
 
   #fullness(): Fullness | undefined {
-    const { max_bytes, max_requests, isMemoryHigh } = this.#options
-    if (isMemoryHigh?.()) return 'memory'
+    const { max_bytes, max_requests, pressure } = this.#options
+    const level = pressure?.() ?? 'none'
+    if (level === 'closed') return 'memory'
     if (this.#requests >= max_requests) return 'requests'
+    if (level === 'tight' && this.#bytes >= max_bytes * ADMIT_SHARE_TIGHT) return 'memory'
     return this.#bytes >= max_bytes * ADMIT_SHARE ? 'bytes' : undefined
   }
 }

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
+import type { PressureLevel } from '../../../src/lib/pressure.js'
 import { Budget, budgetOf, type Fullness } from '../../../src/actors/receiver/budget.js'
 
-function budget(isMemoryHigh = () => false) {
+function budget(pressure: () => PressureLevel = () => 'none') {
   const refused: Fullness[] = []
   const made = new Budget({
     max_bytes: 1000,
     max_requests: 4,
-    isMemoryHigh,
+    pressure,
     onRefused: (why) => refused.push(why),
   })
   return { made, refused }
@@ -42,13 +43,25 @@ describe('the budget of the doors', () => {
   })
 
   it('lets nothing in while memory is near its limit, whatever room there is, and says why', () => {
-    let isHigh = true
-    const { made, refused } = budget(() => isHigh)
+    let level: PressureLevel = 'closed'
+    const { made, refused } = budget(() => level)
     expect(made.isFull).toBe(true)
     expect(made.refuse()).toBe('the store is near its memory limit')
-    isHigh = false
+    level = 'none'
     expect(made.isFull).toBe(false)
     expect(refused).toEqual(['memory'])
+  })
+
+  it('lets little in while memory is tight: a long request alone, no second one', () => {
+    const { made } = budget(() => 'tight')
+    expect(made.isFull).toBe(false)
+    made.enter(1000)
+    expect([made.isFull, made.isOver]).toEqual([true, false])
+    made.leave(1000)
+    for (let i = 0; i < 3; i++) made.enter(20)
+    expect(made.isFull).toBe(false)
+    made.grow(3)
+    expect(made.isFull).toBe(true)
   })
 
   it('counts a request that grew too large as one of bytes', () => {

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest'
+import { Collector } from '../../src/lib/collector.js'
+import { Pressure } from '../../src/lib/pressure.js'
+
+it('collects once for each time it was asked, and what was asked before its thread began is not its', () => {
+  const memory = Pressure.create()
+  const pressure = new Pressure(memory)
+  pressure.askToCollect()
+  const collector = new Collector(memory)
+  expect(collector.look()).toBe(false)
+  pressure.askToCollect()
+  expect([collector.look(), collector.look()]).toEqual([true, false])
+})
+
+it('frees buffers that nothing holds, which a resting thread would keep', () => {
+  const memory = Pressure.create()
+  const collector = new Collector(memory)
+  const before = process.memoryUsage().arrayBuffers
+  let held: ArrayBuffer[] | undefined = Array.from({ length: 8 }, () => new ArrayBuffer(1 << 20))
+  expect(process.memoryUsage().arrayBuffers - before).toBeGreaterThan(7 << 20)
+  expect(held.length).toBe(8)
+  held = undefined
+  new Pressure(memory).askToCollect()
+  collector.look()
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 << 20)
+})
+
+it('does nothing where there is no memory to look at', () => {
+  expect(new Collector(undefined).look()).toBe(false)
+})
