@@ -139,7 +139,7 @@ export default class Livestore implements Actor {
   }
 
   async #own(number: number, death: Death | undefined): Promise<Owned> {
-    const { config, shared, clock, log, actorId, abort: waitForRoom } = this.#ctx
+    const { config, shared, clock, log, abort: waitForRoom } = this.#ctx
     const path = config.live_store.wal_path
     const catalog = new Catalog(shared[`catalog-${number}`]!)
     const ring = new Ring(shared[`traces-${number}`]!)
@@ -184,32 +184,20 @@ export default class Livestore implements Actor {
       log,
       progress: () => this.#ctx.progress(),
     }
-    this.#quarantine.own(number, state)
-    const guard = await ReplayGuard.open({
-      partition: number,
-      state,
-      quarantine: this.#quarantine,
-      segments: wal.segments(),
-      death,
+    const quarantine = this.#quarantine
+    quarantine.own(number, state)
+    const slice = await recover({
+      ...common,
+      guard: await ReplayGuard.open({ ...common, quarantine, segments: wal.segments(), death }),
+      killer: this.#killerOf('replay'),
     })
-    const killerOf = (stage: string) => (config.actors.chaos ? poisonOf(stage) : undefined)
-    const slice = await recover({ ...common, guard, killer: killerOf('replay') })
-    const group = ring.groupIndex(LIVESTORE_GROUP)
-    const epoch = assignGroup(ring, group, actorId)
-    // What the WAL has is applied, whether or not the predecessor came to say so.
-    const consumer = new Consumer(ring, group, {
-      actorId,
-      epoch,
-      from: wal.appliedOffset,
-      reusesMemory: true,
-    })
-    consumer.commit(wal.appliedOffset)
+    const consumer = this.#consumer(ring, wal.appliedOffset)
     const partition = new Partition(
       {
         ...common,
         consumer,
         guard: await this.#guard(consumer, death),
-        killer: killerOf('livestore'),
+        killer: this.#killerOf('livestore'),
         acks: new AckMarker(shared.acks!),
         judge: this.#judge(),
         limits: this.#limits(),
@@ -220,6 +208,21 @@ export default class Livestore implements Actor {
     )
     this.#metrics.partitionOwned.labels(String(number)).set(1)
     return { partition, pipeline, state, blocks, recent }
+  }
+
+  /** What the WAL has is applied, whether or not the predecessor came to say so. */
+  #consumer(ring: Ring, from: number): Consumer {
+    const { actorId } = this.#ctx
+    const group = ring.groupIndex(LIVESTORE_GROUP)
+    const epoch = assignGroup(ring, group, actorId)
+    const consumer = new Consumer(ring, group, { actorId, epoch, from, reusesMemory: true })
+    consumer.commit(from)
+    return consumer
+  }
+
+  /** For tests: dies of a record that says so. */
+  #killerOf(stage: string): ((bytes: Uint8Array) => void) | undefined {
+    return this.#ctx.config.actors.chaos ? poisonOf(stage) : undefined
   }
 
   /** Beside the consumer of a partition: knows what the predecessor had in its hands, and what is known of earlier ones. */

@@ -32,10 +32,10 @@ async function survive(house: House): Promise<{ life: Life; deaths: number }> {
 
 /** False when the life died of it. */
 async function consumed(house: House, life: Life): Promise<boolean> {
-  let hasDied = false
-  life.lane.catch(() => (hasDied = true))
-  await life.until(() => hasDied || house.ring.committed(0) >= house.ring.tail)
-  if (!hasDied) return true
+  const death = { hasCome: false }
+  life.lane.catch(() => (death.hasCome = true))
+  await life.until(() => death.hasCome || house.ring.committed(0) >= house.ring.tail)
+  if (!death.hasCome) return true
   await life.end().catch(() => undefined)
   return false
 }
