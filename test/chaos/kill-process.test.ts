@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { load, type LoadOptions } from '../../src/load/load.js'
 import { verify } from '../../src/load/verify.js'
 import { Random } from '../../src/lib/random.js'
+import { tell } from '../support/faults.js'
 import { sleep, TestServer } from '../support/server.js'
 
 const ROUNDS = Number(process.env.CHAOS_KILLS ?? 20)
@@ -41,6 +42,16 @@ describe('kill -9 of the process', () => {
           `${report.retries} retries, lost ${found.lostSpans}, doubled ${found.doubledSpans}, counted ${found.counted} of ${found.foundById}`,
       )
       console.log(rows.at(-1))
+      tell({
+        group: 'kill -9 at random',
+        fault: 'at a random instant under 5,000 spans/s',
+        tries: 1,
+        acknowledged: found.acknowledgedSpans,
+        lost: found.lostSpans + found.tracesMissingInSearch,
+        doubled: found.doubledSpans + Math.max(0, found.counted - found.foundById),
+        crashes: 0,
+        found: `the last: ready again after ${down_ms} ms`,
+      })
       expect(report.failedSpans, report.firstError).toBe(0)
       expect(found.acknowledgedSpans).toBeGreaterThan(1000)
       expect(found, found.examples.join('\n')).toMatchObject({

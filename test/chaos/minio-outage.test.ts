@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { load } from '../../src/load/load.js'
 import { verify } from '../../src/load/verify.js'
+import { tell } from '../support/faults.js'
 import { Minio } from '../support/minio.js'
 import { peerPath } from '../support/peers.js'
 import { eventually, sleep, TestServer } from '../support/server.js'
@@ -67,6 +68,16 @@ describe.skipIf(peerPath('minio') === undefined)('MinIO is stopped under load', 
       `outage ${OUTAGE_MS / 1000} s: ${failed} flushes failed, ${waiting} blocks waited, ${found.acknowledgedSpans} spans ` +
         `acknowledged, lost ${found.lostSpans}, doubled ${found.doubledSpans}, ${await server.metric(FLUSHED)} blocks flushed in the end`,
     )
+    tell({
+      group: 'S3',
+      fault: `MinIO is gone for ${OUTAGE_MS / 1000} s`,
+      tries: 1,
+      acknowledged: found.acknowledgedSpans,
+      lost: found.lostSpans + found.tracesMissingInSearch,
+      doubled: found.doubledSpans,
+      crashes: 0,
+      found: `${failed} flushes failed, ${waiting} blocks waited, all flushed afterwards`,
+    })
     expect(failed).toBeGreaterThan(0)
     expect(waiting).toBeGreaterThan(0)
     expect(report.failedSpans, report.firstError).toBe(0)

@@ -46,7 +46,7 @@ export class S3Proxy {
 
   private constructor(
     readonly port: number,
-    private readonly target: { port: number },
+    private readonly target: { readonly port: number },
     private readonly server: Server,
     seed: number,
   ) {
@@ -54,8 +54,12 @@ export class S3Proxy {
     server.on('request', (incoming, reply) => void this.#serve(incoming, reply))
   }
 
-  static async start(target: { port: number }, seed: number): Promise<S3Proxy> {
-    const port = await freePort()
+  static async start(
+    target: { readonly port: number },
+    seed: number,
+    at?: number,
+  ): Promise<S3Proxy> {
+    const port = at ?? (await freePort())
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
     return new S3Proxy(port, target, server, seed)

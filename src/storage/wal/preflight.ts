@@ -89,15 +89,13 @@ function checkMetaPages(path: string): void {
       throw new WalCorrupt(path, `data.mdb (${size} bytes) does not begin with two LMDB meta pages`)
     }
     const latest = first.transaction >= second.transaction ? first : second
-    const bootId = currentBootId()
-    if (bootId === undefined || latest.bootId === bootId) return
     const damage = findTreeDamage(fd, size, latest)
-    if (damage) {
-      throw new WalCorrupt(
-        path,
-        `the machine stopped before it wrote what was committed: ${damage}`,
-      )
-    }
+    if (!damage) return
+    const isOfThisBoot = latest.bootId === currentBootId()
+    const why = isOfThisBoot
+      ? 'its bytes were changed on the disk'
+      : 'the machine stopped before it wrote what was committed'
+    throw new WalCorrupt(path, `${why}: ${damage}`)
   } finally {
     closeSync(fd)
   }

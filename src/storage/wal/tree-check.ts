@@ -1,7 +1,8 @@
 /**
  * Owns reading an LMDB file's trees page by page without LMDB. Commits that are not flushed survive the death of the process, but when
  * the machine loses power the disk may hold a tree that points at pages which were never written; LMDB would follow it into a crash of
- * the process. So a file whose last commit is from another boot of the machine is walked here first.
+ * the process. So would one byte that a disk returns wrong. So a file is walked here first: its pages, not the data in them, which has
+ * checksums of its own.
  *
  *   META      48 page size u32 | 88 root of free tree u64 | 136 root of main tree u64 | 144 last page u64 | 152 transaction u64 | 160 boot id u64
  *   PAGE      0 page number u64 | 8 transaction u64 | 18 flags u16 (1 branch, 2 leaf, 4 overflow) | 20 lower u16, or pages u32 | 22 upper u16 | 24 node offsets u16..; lower, upper and offsets count from 24
