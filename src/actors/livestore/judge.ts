@@ -96,7 +96,7 @@ export class Judge {
       for (const [key, bytes] of this.#tooLarge.get(tenant) ?? []) large.set(key, bytes)
       const kept = [...large].slice(0, room)
       room -= kept.length
-      if (kept.length > 0) carried.set(tenant, new Map(kept))
+      if (kept.length > 0) carried.set(tenant, new Map<string, number>(kept))
     }
     this.#carried = carried
     this.#tooLarge = new Map()
@@ -122,7 +122,8 @@ export class Judge {
     stage: Stage,
     whole: AppendResult,
   ): Judged | undefined {
-    const over = new Map(head.writer.overLimits)
+    // A trace that is too large is no live one: what it made room for is seen in the next round.
+    const over = tooLargeFirst(head.writer.overLimits)
     for (;;) {
       const { request, taken } = withoutTraces(record.value, over)
       if (request.length === 0) {
@@ -177,6 +178,11 @@ export class Judge {
     if (!traces.has(key)) this.#tooLargeCount++
     traces.set(key, max_bytes_per_trace)
   }
+}
+
+function tooLargeFirst(over: ReadonlyMap<string, LimitReason>): Map<string, LimitReason> {
+  const tooLarge = new Map([...over].filter(([, reason]) => reason === 'trace_too_large'))
+  return tooLarge.size > 0 ? tooLarge : new Map(over)
 }
 
 function isStaged(result: AppendResult): result is StagedResult {

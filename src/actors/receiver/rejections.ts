@@ -26,7 +26,7 @@ export function rateText(
   if (!Number.isFinite(wait_ms)) {
     return `RATE_LIMITED: tenant ${tenant} may send nothing more (${rate})`
   }
-  return `RATE_LIMITED: tenant ${tenant} may send ${rate_limit_bytes} bytes a second (${rate}, ${burst}); there is room for these ${bytes} in ${formatDuration(wait_ms)}`
+  return `RATE_LIMITED: tenant ${tenant} may send ${rate_limit_bytes} bytes a second (${rate}, ${burst}); there is room for the ${bytes} bytes of this request in ${formatDuration(wait_ms)}`
 }
 
 /** Spans that were not kept, by the first reason for it. */

@@ -31,7 +31,9 @@ export function failureOf(
   retryAfter_ms: number,
 ): Failure {
   const { code, http, retryable } = ROWS[refused]
-  return { status: { code, message, retryAfter_ms: retryable ? retryAfter_ms : undefined }, http }
+  // 0 tells the client nothing.
+  const isTold = retryable && retryAfter_ms > 0
+  return { status: { code, message, retryAfter_ms: isTold ? retryAfter_ms : undefined }, http }
 }
 
 /** The failure of a refused push; `retryAfter_ms` is for refusals that name no time of their own. */
