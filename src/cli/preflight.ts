@@ -6,7 +6,7 @@ import type { Config } from '../config.js'
 import { listenOn } from '../actors/receiver/listen.js'
 import { errorText, type Log } from '../lib/log.js'
 import type { Clock } from '../lib/time.js'
-import { WalCorrupt } from '../storage/wal/errors.js'
+import { WalCorrupt, WalFailed } from '../storage/wal/errors.js'
 import type { WalSync } from '../storage/wal/segment.js'
 import { LivestoreState } from '../storage/wal/state.js'
 import { Wal } from '../storage/wal/wal.js'
@@ -39,6 +39,9 @@ const WORDS: Readonly<Record<string, string>> = {
   EPERM: 'permission denied',
   EROFS: 'the filesystem is read-only',
   ENOSPC: 'the disk is full',
+  EDQUOT: "the user's share of the disk is full",
+  EIO: 'the disk cannot be read or written (I/O error)',
+  EMFILE: 'too many files are open: raise the limit (ulimit -n)',
   ENOENT: 'the path cannot be made',
 }
 
@@ -47,10 +50,17 @@ export async function withWalFolder<T>(path: string, open: () => Promise<T>): Pr
   try {
     return await open()
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? ''
-    const why = WORDS[code] ?? errorText(error)
-    throw new Error(`live_store.wal.path (${path}) cannot be used: ${why}`, { cause: error })
+    throw new Error(`live_store.wal.path (${path}) cannot be used: ${whyNot(error)}`, {
+      cause: error,
+    })
   }
+}
+
+/** A log that does not open has nothing to say of acknowledged spans: only its reason is told. */
+function whyNot(error: unknown): string {
+  const text = error instanceof WalFailed ? error.reason : errorText(error)
+  const { code = '' } = error as NodeJS.ErrnoException
+  return WORDS[code] ?? WORDS[/\bE[A-Z]+(?=: )/.exec(text)?.[0] ?? ''] ?? text
 }
 
 /**
@@ -63,8 +73,8 @@ export async function checkPartitions(
   options: { sync: WalSync; clock: Clock; log: Log },
 ): Promise<void> {
   for (const partition of knownPartitions(path).filter((number) => number >= partitions)) {
-    const wal = await Wal.open({ ...options, path, partition })
-    const state = await LivestoreState.open({ ...options, path, partition })
+    const wal = await withWalFolder(path, () => Wal.open({ ...options, path, partition }))
+    const state = await openState(path, partition, options)
     const records = wal.segments().reduce((sum, segment) => sum + segment.recordCount, 0)
     const blocks = state.blocks().filter((block) => block.state !== 'flushed').length
     await state.close()
@@ -85,19 +95,26 @@ export async function checkStates(
   options: { clock: Clock; log: Log },
 ): Promise<void> {
   for (let partition = 0; partition < partitions; partition++) {
-    try {
-      const state = await LivestoreState.open({ ...options, path, partition })
-      await state.close()
-    } catch (error) {
-      const cure =
-        error instanceof WalCorrupt
-          ? `; move ${error.path} away and start again: the blocks it listed are found on disk, and flushed again`
-          : ''
-      throw new Error(`live_store.wal.path (${path}) cannot be used: ${errorText(error)}${cure}`, {
-        cause: error,
-      })
-    }
+    await (await openState(path, partition, options)).close()
   }
+}
+
+function openState(
+  path: string,
+  partition: number,
+  options: { clock: Clock; log: Log },
+): Promise<LivestoreState> {
+  return withWalFolder(path, async () => {
+    try {
+      return await LivestoreState.open({ ...options, path, partition })
+    } catch (error) {
+      if (!(error instanceof WalCorrupt)) throw error
+      throw new Error(
+        `${error.message}; move ${error.path} away and start again: the blocks it listed are found on disk, and flushed again`,
+        { cause: error },
+      )
+    }
+  })
 }
 
 function knownPartitions(path: string): number[] {

@@ -153,13 +153,17 @@ function receiversWithoutOtlp(tree: MapTree, settings: Settings): string | undef
 
 /** Tempo's API listens on every address by default: who takes spans from others and says nothing of the API may count on it. */
 function apiForThisMachineOnly(tree: MapTree, { server, distributor }: Config): Finding[] {
-  const path = 'server.http_listen_address'
-  const { grpc, http } = distributor.receivers.otlp
-  const open = [grpc, http].find((one) => one && !LOOPBACK.test(one.endpoint))
-  const isSet = settingAt(tree, path.split('.')) !== undefined
-  if (!open || isSet || !LOOPBACK.test(server.http_listen_address)) return []
-  const text = `is ${server.http_listen_address} by default, while OTLP is taken at ${open.endpoint}: set it to 0.0.0.0 for Grafana on another machine or in another container`
-  return [{ path, text }]
+  const isSet = settingAt(tree, ['server', 'http_listen_address']) !== undefined
+  if (isSet || !LOOPBACK.test(server.http_listen_address)) return []
+  const { otlp } = distributor.receivers
+  for (const protocol of ['grpc', 'http'] as const) {
+    const endpoint = otlp[protocol]?.endpoint
+    if (endpoint === undefined || LOOPBACK.test(endpoint)) continue
+    const path = `distributor.receivers.otlp.protocols.${protocol}.endpoint`
+    const text = `is ${endpoint}, while server.http_listen_address is 127.0.0.1 by default: set that to 0.0.0.0 for Grafana on another machine or in another container`
+    return [{ path, text }]
+  }
+  return []
 }
 
 /** From Tempo's nesting and spelling to ours: flat sections, units in the names, absolute paths. */

@@ -12,10 +12,12 @@ import { checkBackend } from '../../src/cli/backend-check.js'
 import { lookAtS3 } from '../../src/cli/backend-look.js'
 import { claimFolder } from '../../src/cli/folder-lock.js'
 import { nodeProblem } from '../../src/cli/node-version.js'
+import { withWalFolder } from '../../src/cli/preflight.js'
 import { serve } from '../../src/cli/serve.js'
 import { createLog, errorText, silentLog } from '../../src/lib/log.js'
 import { systemClock } from '../../src/lib/time.js'
 import { readAppliedOffsets } from '../../src/storage/wal/applied.js'
+import { WalFailed } from '../../src/storage/wal/errors.js'
 import { HEADER_KEY } from '../../src/storage/wal/keys.js'
 import { LmdbEnv } from '../../src/storage/wal/lmdb.js'
 import { LivestoreState } from '../../src/storage/wal/state.js'
@@ -23,6 +25,7 @@ import { Wal } from '../../src/storage/wal/wal.js'
 
 const OTLP = 'distributor.receivers.otlp.protocols'
 const FREE_PORTS = [
+  '--server.http-listen-address=127.0.0.1',
   '--server.http-listen-port=0',
   `--${OTLP}.grpc.endpoint=127.0.0.1:0`,
   `--${OTLP}.http.endpoint=127.0.0.1:0`,
@@ -356,6 +359,21 @@ describe('a folder', () => {
   ])('that may not be written: %s', async (key, text) => {
     mkdirSync(join(folder, 'closed'), { mode: 0o500 })
     expect(await start(`--${key}=${folder}/closed/data`)).toEqual({ code: 1, said: [text] })
+  })
+
+  it.each([
+    ['EACCES: permission denied', 'permission denied'],
+    ['EROFS: read-only file system', 'the filesystem is read-only'],
+    ['ENOSPC: no space left on device', 'the disk is full'],
+    ['EDQUOT: disk quota exceeded', "the user's share of the disk is full"],
+    ['EIO: i/o error', 'the disk cannot be read or written (I/O error)'],
+    ['EMFILE: too many open files', 'too many files are open: raise the limit (ulimit -n)'],
+    ['only 10 of 65536 bytes could be written', 'only 10 of 65536 bytes could be written'],
+  ])('in which the log cannot be opened: %s', async (reason, words) => {
+    const open = () => Promise.reject(new WalFailed('/data/wal/p0', `${reason}, open '/data/x'`))
+    const error = await withWalFolder('/data', open).catch(errorText)
+    const why = words === reason ? `${reason}, open '/data/x'` : words
+    expect(error).toBe(`live_store.wal.path (/data) cannot be used: ${why}`)
   })
 
   it('that another process uses', async () => {

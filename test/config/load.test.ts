@@ -376,7 +376,7 @@ usage_report: {reporting_enabled: false}
       `t.yaml:8:35: storage.trace.wal is a key of Tempo that ${read}: the write-ahead log is in live_store.wal.path`,
       `t.yaml:9:24: overrides.defaults.metrics_generator is a key of Tempo that ${read}; it is ignored`,
       `t.yaml:10:1: usage_report is a key of Tempo that ${read}: nothing is ever reported`,
-      't.yaml:3:9: server.http_listen_address is 127.0.0.1 by default, while OTLP is taken at tempo:4317: set it to 0.0.0.0 for Grafana on another machine or in another container',
+      't.yaml:5:51: distributor.receivers.otlp.protocols.grpc.endpoint is tempo:4317, while server.http_listen_address is 127.0.0.1 by default: set that to 0.0.0.0 for Grafana on another machine or in another container',
     ])
   })
 })

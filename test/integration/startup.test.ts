@@ -190,7 +190,7 @@ describe('what cannot work is told in one sentence, with exit code 1', () => {
   })
 
   it.each([
-    ['NoSuchBucket', 404, 'the bucket "spans" does not exist: create it'],
+    ['NoSuchBucket', 404, 'does not exist: create it, or correct storage.trace.s3.bucket'],
     ['SignatureDoesNotMatch', 403, 'the secret key does not fit the access key'],
   ])('a bucket that refuses us: %s', async (code, status, words) => {
     const s3 = createHttpServer((_, reply) => {
