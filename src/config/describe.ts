@@ -5,7 +5,11 @@ import type { Config } from './types.js'
 
 /** One line a fact; the first word of a line is its subject. */
 export function describeConfig(config: Config): string[] {
-  return [...listeners(config), ...data(config), ...memory(config)]
+  return [
+    ...listeners(config),
+    ...data(config),
+    ...describeMemory(config).map((line) => `memory    ${line}`),
+  ]
 }
 
 /** Where the configuration came from. */
@@ -46,14 +50,14 @@ function backend({ backend, local_path, s3 }: Config['storage']): string {
   return `the bucket ${s3.bucket} at ${s3.endpoint === '' ? 'AWS S3' : s3.endpoint}${prefix}`
 }
 
-/** A table that adds up to the limit. */
-function memory({ memory }: Config): string[] {
+/** How memory is divided: a table that adds up to its first line. */
+export function describeMemory({ memory }: Config): string[] {
   const refused = `requests are refused above ${formatBytes(memory.refuseAbove_bytes)}`
   const rows: [string, string][] = memory.parts.map(({ bytes, about }) => [mib(bytes), about])
   const width = Math.max(...rows.map(([size]) => size.length))
   return [
-    `memory    limit ${mib(memory.limit_bytes)} (${memory.origin}); ${refused}`,
-    ...rows.map(([size, about]) => `memory    ${size.padStart(width)}  ${about}`),
+    `limit ${mib(memory.limit_bytes)} (${memory.origin}); ${refused}`,
+    ...rows.map(([size, about]) => `${size.padStart(width)}  ${about}`),
   ]
 }
 

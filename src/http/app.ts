@@ -80,6 +80,6 @@ function routeName(path: string): string {
     .replace(/^\/api\/actors\/[^/]+\/crash$/, '/api/actors/name/crash')
     .replace(/^\/api\/bus\/dlq\/[^/]+(\/replay)?$/, '/api/bus/dlq/id$1')
   const known =
-    /^\/(api\/(v2\/)?(traces\/traceid|search(\/tags|\/tag\/tagname\/values)?|echo|status\/buildinfo|metrics\/query(_range)?|actors(\/name\/crash)?|bus\/dlq(\/id(\/replay)?)?)|ready|metrics|status(\/(version|services|config|endpoints))?)$/
+    /^\/(api\/(v2\/)?(traces\/traceid|search(\/tags|\/tag\/tagname\/values)?|echo|status\/buildinfo|metrics\/query(_range)?|actors(\/name\/crash)?|bus\/dlq(\/id(\/replay)?)?)|ready|metrics|status(\/(version|services|config|endpoints|memory))?)$/
   return known.test(named) ? named.slice(1).replaceAll('/', '_') : 'other'
 }

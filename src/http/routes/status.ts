@@ -1,5 +1,6 @@
 /** Owns what operators look at: /ready, /metrics, /status pages, /api/echo and build information. */
 import { Hono } from 'hono'
+import { describeMemory } from '../../config/describe.js'
 import type { ShowMode } from '../../config/show.js'
 import { formatDuration } from '../../lib/units.js'
 import type { AppDependencies, Env, ServiceStatus } from '../dependencies.js'
@@ -8,7 +9,7 @@ const ENDPOINTS = [
   'GET /ready',
   'GET /metrics',
   'GET /status',
-  'GET /status/{version,services,endpoints}',
+  'GET /status/{version,services,endpoints,memory}',
   'GET /status/config?mode={diff,defaults}',
   'GET /status/{overrides,overrides/{tenant}}',
   'GET /status/runtime_config?mode=diff',
@@ -72,6 +73,7 @@ export function statusRoutes({ status, config }: AppDependencies): Hono<Env> {
       return c.text(`mode must be diff or defaults, not ${JSON.stringify(mode)}\n`, 400)
     })
     .get('/status/endpoints', (c) => c.text(endpoints()))
+    .get('/status/memory', (c) => c.text(describeMemory(config).join('\n') + '\n'))
 }
 
 function servicesTable(rows: readonly ServiceStatus[]): string {
