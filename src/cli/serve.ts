@@ -19,6 +19,7 @@ import { OverridesReloader } from '../limits/reloader.js'
 import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
+import { claimFormat } from '../storage/wal/folder-format.js'
 import { children, createSharedMemory, PRESSURE, PROCESS_METRICS, type SharedMemory } from '../topology.js'
 import { checkBackend } from './backend-check.js'
 import { claimFolder } from './folder-lock.js'
@@ -105,9 +106,10 @@ async function prepare(config: Config, log: Log): Promise<number[]> {
   const { wal_path } = config.live_store
   const { wal_sync: sync, bus } = config.actors
   await checkPorts(config)
-  const offsets = await withWalFolder(wal_path, () =>
-    readAppliedOffsets(wal_path, bus.partitions, { sync, clock, log }),
-  )
+  const offsets = await withWalFolder(wal_path, () => {
+    claimFormat(wal_path, buildInfo().version)
+    return readAppliedOffsets(wal_path, bus.partitions, { sync, clock, log })
+  })
   await checkPartitions(wal_path, bus.partitions, { sync, clock, log })
   await checkStates(wal_path, bus.partitions, { clock, log })
   await checkBackend(config.storage, log)

@@ -26,6 +26,8 @@ export interface CombinedTrace {
   readonly spanCount: number
   /** Distinct spans that did not fit. */
   readonly droppedSpans: number
+  /** Copies left out of spans that were there more than once: stored in two places, since they were sent twice. */
+  readonly duplicateSpans: number
 }
 
 /** Combines parts of one trace (tempopb.Trace bytes). Spans are the same when id and kind are (Zipkin shares ids between two sides). */
@@ -72,6 +74,7 @@ class Combiner {
   private readonly index = new RequestIndex()
   private readonly resources = new Map<string, ResourceGroup>()
   private readonly spans = new Map<string, Span>()
+  private duplicateSpans = 0
 
   add(part: Uint8Array): void {
     const malformed = this.index.read(part, 0, 0)
@@ -108,12 +111,14 @@ class Combiner {
       scope.spans.push(span)
       spanCount++
     }
-    return { trace: write(kept), spanCount, droppedSpans: all.length - spanCount }
+    const { duplicateSpans } = this
+    return { trace: write(kept), spanCount, droppedSpans: all.length - spanCount, duplicateSpans }
   }
 
   private addSpan(span: Span): void {
     const key = `${latin1(span.id)}${span.kind}`
     const known = this.spans.get(key)
+    if (known) this.duplicateSpans++
     if (!known || compareTwins(span, known) > 0) this.spans.set(key, span)
   }
 

@@ -417,7 +417,7 @@ describe('a write-ahead log', () => {
     expect(await start()).toEqual({
       code: 1,
       said: [
-        'cannot start: live_store.wal.path (FOLDER/wal) cannot be used: FOLDER/wal/wal/p0/0000000001 has format version 9, this program reads versions up to 1: start the newer program once and let it drain, or move the folder away (its unflushed spans stay in it)',
+        'cannot start: live_store.wal.path (FOLDER/wal) cannot be used: FOLDER/wal/wal/p0/0000000001 has format version 9, this program reads versions up to 1: a newer tempo-actors wrote it, start that one again; to go back to this one, send the newer one nothing until tempo_actors_live_store_live_spans and tempo_actors_live_store_flush_queue_length are 0, then give this one a new, empty folder',
       ],
     })
   })
@@ -429,7 +429,7 @@ describe('a write-ahead log', () => {
     expect(await start()).toEqual({
       code: 1,
       said: [
-        'cannot start: live_store.wal.path (FOLDER/wal) cannot be used: FOLDER/wal/state/p1 has format version 9, this program reads versions up to 1: start the newer program once and let it drain, or move the folder away (its unflushed spans stay in it)',
+        'cannot start: live_store.wal.path (FOLDER/wal) cannot be used: FOLDER/wal/state/p1 has format version 9, this program reads versions up to 1: a newer tempo-actors wrote it, start that one again; to go back to this one, send the newer one nothing until tempo_actors_live_store_live_spans and tempo_actors_live_store_flush_queue_length are 0, then give this one a new, empty folder',
       ],
     })
   })

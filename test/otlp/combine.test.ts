@@ -83,11 +83,11 @@ describe('combineTraces', () => {
       [[client, server], [more]],
       [[more], [server, client]],
     ]) {
-      const { trace, spanCount } = combineTraces(
+      const { trace, spanCount, duplicateSpans } = combineTraces(
         parts.map((part) => encodeRequest(requestOf(part))),
         { max_bytes: 0 },
       )
-      expect(spanCount).toBe(2)
+      expect([spanCount, duplicateSpans]).toEqual([2, 1])
       expect(spansOf(trace).map((span) => [span.name, span.attributes.length])).toEqual([
         ['server', 1],
         ['client', 0],
@@ -121,7 +121,12 @@ describe('combineTraces', () => {
   })
 
   it('makes nothing of nothing', () => {
-    const nothing = { trace: new Uint8Array(0), spanCount: 0, droppedSpans: 0 }
+    const nothing = {
+      trace: new Uint8Array(0),
+      spanCount: 0,
+      droppedSpans: 0,
+      duplicateSpans: 0,
+    }
     expect(combineTraces([], { max_bytes: 0 })).toEqual(nothing)
     expect(
       combineTraces([new Uint8Array(0), encodeRequest(requestOf([]))], { max_bytes: 0 }),

@@ -65,6 +65,7 @@ export default class Frontend implements Actor {
   readonly #catalogs: Catalog[]
   readonly #queries: Counter
   readonly #bytes: Counter
+  readonly #duplicates: Counter
   #blocklist!: BlocklistCache
   #queriers!: Asker<QuerierAsks>
 
@@ -80,6 +81,11 @@ export default class Frontend implements Actor {
       'op',
       'result',
     ])
+    this.#duplicates = metrics.counter(
+      'tempo_actors_query_frontend_duplicate_spans_total',
+      'Spans that a trace by id found more than once and shows once: searches and metrics count each copy.',
+      ['tenant'],
+    )
     this.#bytes = metrics.counter(
       'tempo_query_frontend_bytes_inspected_total',
       'Bytes read for queries.',
@@ -122,7 +128,9 @@ export default class Frontend implements Actor {
   async #traceById(query: TraceByIdQuery, call: Call): Promise<TraceByIdReply> {
     const { parts, stats } = await this.#gather('traces', query, call, 'traceById')
     const max_bytes = this.#ctx.config.overrides.max_bytes_per_trace
-    const { trace, spanCount, droppedSpans } = combineTraces(parts.flat(), { max_bytes })
+    const combined = combineTraces(parts.flat(), { max_bytes })
+    const { trace, spanCount, droppedSpans, duplicateSpans } = combined
+    if (duplicateSpans > 0) this.#duplicates.labels(query.tenant).inc(duplicateSpans)
     return {
       trace: spanCount > 0 ? trace : undefined,
       spanCount,

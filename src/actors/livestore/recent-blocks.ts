@@ -9,7 +9,7 @@ import type { Clock } from '../../lib/time.js'
 import { LocalBackend } from '../../storage/backend/local.js'
 import type { LocalBlocks } from '../../storage/backend/local-blocks.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
-import { encodingOf } from '../../storage/block/registry.js'
+import { openBlock } from '../../storage/block/registry.js'
 import type { HeadArena } from '../../storage/head/arena.js'
 import { sizeOf_bytes } from '../../storage/head/span-set.js'
 import type { BlockState, LivestoreState } from '../../storage/wal/state.js'
@@ -32,7 +32,7 @@ export async function reloadRecent(options: RecentBlocksOptions): Promise<void> 
     for (const block of youngest(options)) {
       try {
         const meta = block.meta as BlockMeta
-        const source = await encodingOf(meta.format).open(meta, backend)
+        const source = await openBlock(meta, backend)
         const set = await spanSetOfSource(arena.seed, source, recent.max_bytes)
         await source.close()
         if (set) recent.add(block.tenant, set, clock.monotonic())

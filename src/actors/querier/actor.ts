@@ -2,11 +2,13 @@
 import type { Actor, Call, Context } from '../../bus/actor.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
+import { Metrics, type Counter } from '../../lib/metrics.js'
 import type { ColumnSource } from '../../otlp/columns.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { LocalBackend } from '../../storage/backend/local.js'
 import { openBackend } from '../../storage/backend/open.js'
 import { assembleTrace } from '../../storage/block/assemble.js'
+import { CorruptBlock, UnsupportedBlock } from '../../storage/block/encoding.js'
 import { Catalog } from '../../storage/catalog.js'
 import { HeadArena } from '../../storage/head/arena.js'
 import { HeadReaders } from '../../storage/head/readers.js'
@@ -40,9 +42,15 @@ export default class Querier implements Actor {
   #heads!: HeadReaders
   #slots!: JobSlots
   readonly #backends: Backend[] = []
+  readonly #unreadable: Counter
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
+    this.#unreadable = new Metrics(ctx.shared[`metrics-${ctx.component}`]).counter(
+      'tempo_actors_querier_unreadable_blocks_total',
+      'Blocks that a query could not read, each try counted; its answer was an error.',
+      ['tenant', 'reason'],
+    )
   }
 
   async start(): Promise<void> {
@@ -185,6 +193,7 @@ export default class Querier implements Actor {
           tenant: ref.tenant,
           error: errorText(error),
         })
+        this.#unreadable.labels(ref.tenant, reasonOf(error)).inc()
         failed.push({ blockId: ref.blockId, message: errorText(error) })
       }
       this.#ctx.progress()
@@ -218,6 +227,12 @@ export default class Querier implements Actor {
       }
     }
   }
+}
+
+/** Why a block could not be read, for the counter. */
+function reasonOf(error: unknown): string {
+  if (error instanceof UnsupportedBlock) return 'unsupported_version'
+  return error instanceof CorruptBlock ? 'corrupt' : 'error'
 }
 
 /** The query is at fault, not the source. */

@@ -4,9 +4,9 @@
  */
 import { errorText, type Log } from '../../lib/log.js'
 import { ObjectNotFound, type Backend } from '../../storage/backend/backend.js'
-import type { BlockMeta } from '../../storage/block/encoding.js'
+import { UnsupportedBlock, type BlockMeta } from '../../storage/block/encoding.js'
 import { parseMeta } from '../../storage/block/meta.js'
-import { encodingOf } from '../../storage/block/registry.js'
+import { openBlock } from '../../storage/block/registry.js'
 import type { Catalog, CatalogEntry } from '../../storage/catalog.js'
 import type { ColumnSource } from '../../otlp/columns.js'
 import type { SourceRef } from './contract.js'
@@ -116,6 +116,8 @@ export class Sources {
       try {
         return await openFrom(local[entry.partition]!, ref, undefined)
       } catch (error) {
+        // The backend's copy is the same.
+        if (error instanceof UnsupportedBlock) throw error
         if (!(error instanceof ObjectNotFound)) {
           log.warn('local block unreadable, trying the backend', {
             block: ref.blockId,
@@ -158,5 +160,5 @@ async function openFrom(
 ): Promise<ColumnSource> {
   const known =
     meta ?? parseMeta(await backend.get(`${ref.tenant}/${ref.blockId}/meta.json`), ref.blockId)
-  return encodingOf(known.format).open(known, backend)
+  return openBlock(known, backend)
 }

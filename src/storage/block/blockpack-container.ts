@@ -4,7 +4,7 @@
  *     "BLKPACK1" | groups' columns | directories | sections | table | trailer
  *     trailer, 24 bytes: u32 table length | u32 table crc | u16 format version | u16 0 | u32 crc of the 12 bytes before | "BLKPACK1"
  */
-import { CorruptBlock } from './encoding.js'
+import { CorruptBlock, UnsupportedBlock } from './encoding.js'
 import { ByteReader, ByteWriter, Malformed } from './codec/bytes.js'
 import { crc32 } from './codec/crc32.js'
 import { readPacket } from './codec/packet.js'
@@ -75,7 +75,7 @@ export function readSection(input: ByteReader, id: number, end: number): Section
   return { id, offset, length, rawLength: input.varint(MAX_SECTION_BYTES), crc: input.u32() }
 }
 
-/** Bytes of table and trailer, from the object's last 24 bytes. Throws `CorruptBlock`. */
+/** Bytes of table and trailer, from the object's last 24 bytes. Throws `CorruptBlock`, `UnsupportedBlock`. */
 export function readTrailer(trailer: Uint8Array, blockId: string, size: number): number {
   const at = size - TRAILER_BYTES
   const corrupt = (detail: string) => new CorruptBlock(blockId, 'trailer', at, detail)
@@ -87,7 +87,7 @@ export function readTrailer(trailer: Uint8Array, blockId: string, size: number):
   input.u16()
   if (crc32(trailer.subarray(0, 12)) !== input.u32()) throw corrupt('checksum does not match')
   if (version !== FORMAT_VERSION) {
-    throw corrupt(`format version ${version} is not ${FORMAT_VERSION}, the one this build reads: it needs a newer tempo-actors`)
+    throw new UnsupportedBlock(blockId, `version ${version} of blockpack`, [`version ${FORMAT_VERSION}`])
   }
   if (tableLength + TRAILER_BYTES + MAGIC.length > size) {
     throw corrupt(`table of ${tableLength} bytes in an object of ${size}`)

@@ -53,6 +53,21 @@ export interface BlockEncoding {
   open(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource>
 }
 
+/** A block that another program wrote, or a newer one of ours. It is whole, and stays as it is. */
+export class UnsupportedBlock extends Error {
+  readonly code = 'UNSUPPORTED_BLOCK'
+  constructor(
+    readonly blockId: string,
+    readonly found: string,
+    readonly supported: readonly string[],
+  ) {
+    super(
+      `block ${blockId} has format ${found}, this program reads ${supported.join(', ')}: ` +
+        'a newer tempo-actors or another program wrote it, ask that one; or move the block out of the backend to do without its spans',
+    )
+  }
+}
+
 /** A block that cannot be trusted: the message names the block, the section and the byte offset. */
 export class CorruptBlock extends Error {
   readonly code = 'CORRUPT_BLOCK'

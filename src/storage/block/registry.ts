@@ -1,10 +1,12 @@
 /** Owns the list of block encodings by their version. */
 import { blockpack } from './blockpack.js'
-import type { BlockEncoding } from './encoding.js'
+import type { ColumnSource } from '../../otlp/columns.js'
+import type { BackendReader } from '../backend/backend.js'
+import { UnsupportedBlock, type BlockEncoding, type BlockMeta } from './encoding.js'
 
 const ENCODINGS: ReadonlyMap<string, BlockEncoding> = new Map([[blockpack.version, blockpack]])
 
-/** A block, or a setting, names an encoding that this build has not got. */
+/** A setting names an encoding that this build has not got. */
 export class UnknownEncoding extends Error {
   readonly code = 'UNKNOWN_ENCODING'
   constructor(readonly version: string) {
@@ -12,6 +14,13 @@ export class UnknownEncoding extends Error {
       `block encoding "${version}" is unknown; this build has ${[...ENCODINGS.keys()].join(', ')}`,
     )
   }
+}
+
+/** Opens a block in the encoding that its meta.json names. Throws `UnsupportedBlock` when there is none, `CorruptBlock`. */
+export async function openBlock(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource> {
+  const encoding = ENCODINGS.get(meta.format)
+  if (!encoding) throw new UnsupportedBlock(meta.blockID, meta.format, knownEncodings())
+  return encoding.open(meta, backend)
 }
 
 /** The encoding of this version (the `format` of meta.json). Throws `UnknownEncoding`. */

@@ -31,8 +31,9 @@ export class WalVersionUnsupported extends Error {
     readonly supported: number,
   ) {
     super(
-      `${path} has format version ${found}, this program reads versions up to ${supported}: ` +
-        'start the newer program once and let it drain, or move the folder away (its unflushed spans stay in it)',
+      `${path} has format version ${found}, this program reads versions up to ${supported}: a newer tempo-actors wrote it, start that one again; ` +
+        'to go back to this one, send the newer one nothing until tempo_actors_live_store_live_spans and ' +
+        'tempo_actors_live_store_flush_queue_length are 0, then give this one a new, empty folder',
     )
     this.name = 'WalVersionUnsupported'
   }

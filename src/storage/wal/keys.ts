@@ -19,6 +19,10 @@
  * nor the mapped memory). A record too long for one frame is cut into frames of kind `part`, all but the last, which is `lastPart`.
  */
 
+/**
+ * What this program writes. It reads that and the version before, and refuses a newer one. Whoever raises it keeps the recorded folders
+ * in test/fixtures/data-folders readable and records one of the new version.
+ */
 export const FORMAT_VERSION = 1
 
 /** Above this, glibc maps and unmaps each of LMDB's page runs anew: 0.7 ms of CPU per MB at 320 KB, 1.8 ms at 1.3 MB. */
@@ -74,7 +78,7 @@ export function encodeHeader(header: SegmentHeader): Uint8Array {
 export function decodeHeader(bytes: Uint8Array): SegmentHeader | undefined {
   try {
     const header = JSON.parse(new TextDecoder().decode(bytes)) as SegmentHeader
-    return Number.isInteger(header.format) ? header : undefined
+    return Number.isInteger(header.format) && header.format > 0 ? header : undefined
   } catch {
     return undefined
   }

@@ -219,8 +219,11 @@ export class LivestoreState {
       syncUpwards(path)
       return this.#env.commit([{ key: VERSION_KEY, value: json(STATE_VERSION) }])
     }
-    const found = Number(parse(version, path))
-    if (found > STATE_VERSION) throw new WalVersionUnsupported(path, found, STATE_VERSION)
+    const found = parse(version, path)
+    if (!Number.isInteger(found)) throw new WalCorrupt(path, 'its version is no number')
+    if (Number(found) > STATE_VERSION) {
+      throw new WalVersionUnsupported(path, Number(found), STATE_VERSION)
+    }
     for (const { value } of this.#env.entries(BLOCK)) {
       const block = parse(value, path) as BlockState
       this.#blocks.set(block.blockId, block)
