@@ -17,6 +17,7 @@ import { createApp } from './app.js'
 import { ActorGauges, type RingView } from './actor-gauges.js'
 import { deadLetterApi } from './dead-letters.js'
 import type { CrashWay } from './dependencies.js'
+import { PerConnection } from './per-connection.js'
 
 const ASK_DEADLINE_MS = 2000
 /** Slack over the query's own deadline, so that the frontend's answer about it arrives. */
@@ -92,6 +93,7 @@ export default class Http implements Actor {
       ),
     })
     const listener = getRequestListener(app.fetch)
+    const connections = new PerConnection()
     const server = createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
@@ -99,7 +101,9 @@ export default class Http implements Actor {
         requestTimeout: REQUEST_TIMEOUT_MS,
         connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       },
-      (request, response) => void listener(request, response),
+      (request, response) => {
+        if (connections.admits(request, response)) void listener(request, response)
+      },
     )
     server.maxConnections = CONNECTIONS_MAX
     this.#server = server

@@ -1,4 +1,6 @@
 /** Owns autocompletion: names of attributes by scope and the values of one, of a source, filtered by a query when one is given. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { systemClock } from '../lib/time.js'
 import type { ColumnSource } from '../otlp/columns.js'
 import type { AttributeExpr, Scope, SpansetFilter } from './ast.js'
 import { attributeOf, intrinsicOf } from './ast.js'
@@ -206,7 +208,9 @@ export async function tagNamesOf(
   const wanted = scopesOf(scope)
   const names = new Map(wanted.map((s) => [s, new Gatherer<string>(options.max_bytes ?? 0)]))
   for await (const filtered of filteredGroups(source, query, options)) {
-    for (const [of, gatherer] of names) await gatherNames(filtered, LEVEL_OF[of], gatherer)
+    for (const [of, gatherer] of names) {
+      await gatherNames(filtered, LEVEL_OF[of], gatherer, options.deadline)
+    }
   }
   const scopes: Partial<Record<TagScope, readonly string[]>> = {}
   for (const [of, gatherer] of names) {
@@ -220,16 +224,25 @@ export async function tagNamesOf(
   }
 }
 
+/** Keys come from clients: with ten thousand of them, each looked for in every row, other queries must have their turn. */
+const TURN_MS = 50
+
 async function gatherNames(
   filtered: Filtered,
   level: AttributeLevel,
   out: Gatherer<string>,
+  deadline: TagOptions['deadline'],
 ): Promise<void> {
   const { view } = filtered
   const rows = await rowsOf(filtered, level)
+  let turnEnds_ms = systemClock.monotonic() + TURN_MS
   for (const { key } of await view.group.attributes(level)) {
     if (out.has(key) || out.isFull) continue
     if (!rows || (await occurs(view, level, key, rows))) out.add(key, key)
+    if (systemClock.monotonic() < turnEnds_ms) continue
+    await nextTurn()
+    if (deadline?.()) return
+    turnEnds_ms = systemClock.monotonic() + TURN_MS
   }
 }
 

@@ -8,7 +8,7 @@ import { Watch } from './support/watch.js'
 
 /** A tenant whose name is a property of every object. */
 const TENANT = '__proto__'
-const LOOP_MS = 2000
+const LOOP_MS = Number(process.env.HOSTILE_LOOP_MS ?? 1000)
 const HOURS = 3_600_000_000_000n
 
 const random = new Random(32)
@@ -135,11 +135,11 @@ const QUERIES: readonly Row[] = [
   ['a regex of 25 optional a', q(`{ span.a =~ "${'a?'.repeat(25)}${'a'.repeat(25)}" }`), 200],
   ['a regex of (a*)*b over long text', q('{ span.a =~ "(.*)(.*)(.*)(.*)(.*)(.*)(.*)(.*)x" }'), 200],
   ['a regex repeated 1000 times', q('{ span.a =~ "(a{0,1000})" }'), 200],
-  ['a regex repeated 10^9 times', q('{ span.a =~ "(((a{0,100}){0,100}){0,100}){0,1000}" }'), 400, /invalid regex/],
+  ['a regex repeated 10^9 times', q('{ span.a =~ "(((a{0,100}){0,100}){0,100}){0,1000}" }'), 400, /too large|invalid regex/],
   ['a regex of 60 KB', q(`{ span.a =~ "${'(a|b)'.repeat(12_000)}" }`), 400, /invalid regex/],
   ['a regex of 10,000 groups', q(`{ span.a =~ "${'('.repeat(5000)}a${')'.repeat(5000)}" }`), 400, /invalid regex/],
   ['a regex of 1,000 stars', q(`{ span.a =~ "${'.*a'.repeat(1000)}x" }`), 400, /takes too long/],
-  ['a regex of 100 repetitions of 1000', q(`{ span.a =~ "${'a{1000}'.repeat(100)}" }`), 400, /invalid regex/],
+  ['a regex of 100 repetitions of 1000', q(`{ span.a =~ "${'a{1000}'.repeat(100)}" }`), 400, /too large|invalid regex/],
   ['1,000 regexes of 10,000 steps', q(`{ ${Array.from({ length: 1000 }, (_, i) => `span.a =~ "${'a{1000}'.repeat(10)}${i}"`).join('||')} }`), 400, /too large together/],
   ['a regex that is none', q('{ span.a =~ "(" }'), 400, /invalid regex/],
   ['a back reference', q('{ span.a =~ `(a)\\1` }'), 400, /invalid regex/],

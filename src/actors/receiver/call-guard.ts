@@ -25,6 +25,8 @@ export interface CallGuardOptions {
 /** A client's preface (24 bytes) and its SETTINGS (9 at least) come within this, or it is no client. */
 const PREFACE_TIMEOUT_MS = 10_000
 const PREFACE_BYTES = 33
+/** A refused client gets this long to read why. */
+const LINGER_MS = 1000
 /** How often calls and connections past their time are looked for. */
 const SWEEP_MS = 1000
 /** A message's first byte says whether it is compressed, four more how long it is. */
@@ -75,6 +77,9 @@ export class CallGuard {
       if (!isOpen) return
       release()
       refuse(why)
+      // A client that goes on sending after it was refused is cut off.
+      const last = this.#enter(LINGER_MS, () => stream.destroy())
+      stream.once('close', () => this.#receiving.delete(last))
     }
     const release = () => {
       isOpen = false

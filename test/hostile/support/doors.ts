@@ -14,7 +14,7 @@ export interface Answer {
 /** The door was silent for as long as the asker would wait. */
 export class Hangs extends Error {}
 
-const TIMEOUT_MS = 20_000
+const TIMEOUT_MS = 60_000
 export const EXPORT = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
 
 export interface HttpAsk {
@@ -136,6 +136,8 @@ export class GrpcConnection {
         text = typeof message === 'string' ? decoded(message) : ''
       }
       stream.on('response', read).on('trailers', read)
+      // Who has the status has the answer, though its own side may still be open.
+      stream.on('end', () => status >= 0 && stream.close(constants.NGHTTP2_CANCEL))
       stream.on('error', () => {})
       stream.on('close', () => {
         clearTimeout(timer)

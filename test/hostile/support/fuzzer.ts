@@ -102,7 +102,7 @@ export class Fuzzer {
   readonly #good = shopRequests({ seed: 9, traces: 200, batch: 4 }).map(({ bytes }) => bytes)
   readonly #json: unknown[]
   readonly #traceIds: string[]
-  readonly #agents = Array.from({ length: 24 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+  readonly #agents = Array.from({ length: 64 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
   readonly #connections: (GrpcConnection | undefined)[] = Array<undefined>(8).fill(undefined)
 
   constructor(ports: Ports, seed: number) {
