@@ -143,15 +143,9 @@ export default class Livestore implements Actor {
     const path = config.live_store.wal_path
     const catalog = new Catalog(shared[`catalog-${number}`]!)
     const ring = new Ring(shared[`traces-${number}`]!)
-    const wal = await Wal.open({
-      path,
-      partition: number,
-      sync: config.actors.wal_sync,
-      clock,
-      log,
-      waitForRoom,
-    })
-    const state = await LivestoreState.open({ path, partition: number, clock, log, waitForRoom })
+    const files = { path, partition: number, clock, log, waitForRoom }
+    const wal = await Wal.open({ ...files, sync: config.actors.wal_sync })
+    const state = await LivestoreState.open(files)
     const fsync = config.actors.wal_sync === 'flushed'
     const blocks = new LocalBlocks(localBlocksPath(path, number), { fsync })
     const pipeline = new BlockPipeline({
