@@ -13,7 +13,8 @@ const WARM_UP = Math.min(5000, REQUESTS / 4)
 /** Memory after all rounds against after the warm-up. Heads and rings are shared memory that fills up to its bound first. */
 const GROWTH_MAX = 1.5
 const GROWTH_MIB = 250
-const timeout = Math.max(300_000, REQUESTS * 5)
+/** Two hundred a second at least; a quiet machine does a thousand. */
+const timeout = Math.max(600_000, REQUESTS * 10)
 
 let server: TestServer
 let watch: Watch
@@ -37,6 +38,10 @@ it(`${REQUESTS} mutated requests (seed ${SEED}) find nothing`, { timeout }, asyn
     await fuzzer.run(Math.ceil((REQUESTS - WARM_UP) / ROUNDS), LANES)
     await watch.isWell()
     rss.push(Math.round(watch.rss_mib))
+    const { requests, findings } = fuzzer.tally
+    process.stderr.write(
+      `fuzz: ${requests} of ${REQUESTS}, ${findings.length} findings, ${rss.at(-1)} MiB\n`,
+    )
   }
   const seconds = (performance.now() - started) / 1000
   fuzzer.close()
