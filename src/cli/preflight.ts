@@ -42,7 +42,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EDQUOT: "the user's share of the disk is full",
   EIO: 'the disk cannot be read or written (I/O error)',
   EMFILE: 'too many files are open: raise the limit (ulimit -n)',
-  ENOENT: 'the path cannot be made',
+  ENOENT: 'the folder above it is missing, and cannot be made',
 }
 
 /** Runs what opens the write-ahead log; a failure of the file system names the setting. */

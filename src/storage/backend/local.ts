@@ -357,6 +357,8 @@ function reason(code: string | undefined, error: unknown): string {
     case 'ENOTDIR':
     case 'EEXIST':
       return 'a file is in the way of a folder'
+    case 'ENOENT':
+      return 'the folder above it is missing, and cannot be made'
     default:
       return code ?? (error instanceof Error ? error.message : String(error))
   }
