@@ -212,7 +212,7 @@ export class Fuzzer {
     const path = this.#path()
     const headers: Record<string, string> = {}
     if (this.#random.oneIn(30)) headers['x-scope-orgid'] = header(this.#random.pick(NASTY_TEXTS))
-    if (this.#random.oneIn(10)) headers.accept = this.#random.pick(['application/protobuf', 'application/vnd.grafana.llm', '*/*', ''])
+    if (this.#random.oneIn(10)) headers.accept = this.#random.pick(['application/protobuf', 'application/vnd.grafana', '*/*', ''])
     if (this.#random.oneIn(20)) headers['accept-encoding'] = 'gzip'
     const send = () => askHttp(this.#ports.api, { path, headers, agent: this.#agent(lane) })
     return { what: `GET ${path} ${JSON.stringify(headers)}`, send }
