@@ -106,7 +106,12 @@ const DOORS: Record<string, readonly string[]> = {
   yaml: ['src/config/'],
   'zod/mini': ['src/config/'],
   // A look at S3 whose memory goes with its thread; and threadId, for names of temporary files that no other thread has.
-  'node:worker_threads': ['src/bus/', 'src/cli/backend-', 'src/storage/backend/local.ts'],
+  'node:worker_threads': [
+    'src/bus/',
+    'src/cli/backend-check.ts',
+    'src/cli/backend-look-thread.ts',
+    'src/storage/backend/local.ts',
+  ],
 }
 
 /** Files that touch shared words; all others go through them. */
