@@ -39,6 +39,9 @@ export class BenchServer {
         `--server.http_listen_port=${api}`,
         `--distributor.receivers.otlp.protocols.grpc.endpoint=127.0.0.1:${grpc}`,
         `--distributor.receivers.otlp.protocols.http.endpoint=127.0.0.1:${http}`,
+        // The store is measured, not the limit of a tenant.
+        '--overrides.defaults.ingestion.rate_limit_bytes=1GB',
+        '--overrides.defaults.ingestion.burst_size_bytes=1GB',
         ...flags,
       ],
       { cwd: server.folder, stdio: ['ignore', 'ignore', 'pipe'] },
