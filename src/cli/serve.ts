@@ -20,7 +20,13 @@ import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
 import { claimFormat } from '../storage/wal/folder-format.js'
-import { children, createSharedMemory, PRESSURE, PROCESS_METRICS, type SharedMemory } from '../topology.js'
+import {
+  children,
+  createSharedMemory,
+  PRESSURE,
+  PROCESS_METRICS,
+  type SharedMemory,
+} from '../topology.js'
 import { checkBackend } from './backend-check.js'
 import { claimFolder } from './folder-lock.js'
 import { askHealth } from './health.js'
