@@ -87,7 +87,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     tree = mergeTrees(tree, flagTree(path, value, flag))
   }
   const { settings, ...checked } = readTree(tree)
-  const memory = toMemory(settings, options.memory ?? availableMemory())
+  const memory = toMemory(settings, options.memory ?? availableMemory(), options.env ?? process.env)
   if ('text' in memory) throw new ConfigError([sentence(tree, memory)])
   const config = toConfig(settings, memory, cwd)
   const refused = contradictions(config)

@@ -1,5 +1,6 @@
 /** Owns the way from the settings to the memory plan. */
 import type { AvailableMemory } from '../memory/available.js'
+import { isAllocatorTuned } from '../memory/allocator.js'
 import { planMemory, type MemoryPlan, type MemoryProblem } from '../memory/plan.js'
 import { DEFAULT_RECV_MIB, type Settings } from './schema.js'
 
@@ -8,6 +9,7 @@ const MIB = 1 << 20
 export function toMemory(
   { memory, actors, distributor, live_store }: Settings,
   available: AvailableMemory,
+  env: Readonly<Record<string, string | undefined>>,
 ): MemoryPlan | MemoryProblem {
   const { grpc } = distributor.receivers.otlp.protocols
   return planMemory({
@@ -16,6 +18,7 @@ export function toMemory(
     partitions: actors.bus.partitions,
     builders: live_store.complete_block_concurrency,
     maxMessage_bytes: (grpc?.max_recv_msg_size_mib ?? DEFAULT_RECV_MIB) * MIB,
+    isAllocatorTuned: isAllocatorTuned(env),
     ring_bytes: actors.bus.ring_bytes,
     ingress_bytes: actors.bus.ingress_bytes,
     head_bytes: actors.head_bytes,

@@ -5,6 +5,7 @@
 import { assert } from '../lib/assert.js'
 import { formatBytes } from '../lib/units.js'
 import type { AvailableMemory } from './available.js'
+import { TUNED } from './allocator.js'
 
 const MIB = 2 ** 20
 
@@ -27,8 +28,12 @@ const BUILDER_MIB = 29
 const GROUP_BYTES_PER_SPAN = 2240
 /** Columns that one job of a query has in memory at once. */
 const JOB_MIB = 4
-/** Heaps grow, buffers wait for their collection, allocators keep pages: what this takes at the least. */
-const RESERVE_LEAST_MIB = 54
+/**
+ * Heaps grow, buffers wait for their collection, and above all the allocator keeps what was freed: what this takes at the
+ * least, with glibc as it comes and with one that was told to keep little.
+ */
+const RESERVE_LEAST_MIB = 104
+const RESERVE_LEAST_TUNED_MIB = 40
 /** Heap of a worker at rest with room to collect in; it may grow by the whole reserve. */
 const HEAP_AT_REST_MIB = 32
 
@@ -42,9 +47,9 @@ interface Growth {
   readonly above: number
 }
 /** An arena may have 2 GiB. */
-const HEADS: Growth = { least_mib: 16, usual_mib: 64, most_mib: 1024, below: 1 / 3, above: 1 / 4 }
-const INFLIGHT: Growth = { least_mib: 4, usual_mib: 32, most_mib: 128, below: 1 / 8, above: 1 / 16 }
-const QUERIES: Growth = { least_mib: 4, usual_mib: 48, most_mib: 1024, below: 1 / 4, above: 1 / 6 }
+const HEADS: Growth = { least_mib: 16, usual_mib: 64, most_mib: 1024, below: 0.45, above: 1 / 4 }
+const INFLIGHT: Growth = { least_mib: 4, usual_mib: 18, most_mib: 128, below: 1 / 8, above: 1 / 16 }
+const QUERIES: Growth = { least_mib: 4, usual_mib: 24, most_mib: 1024, below: 1 / 8, above: 1 / 6 }
 const RING_LEAST = MIB
 const RING_MOST = 16 * MIB
 /** The longest record is a quarter of its ring, and a request is split into at most 32 (a little is lost in the splitting). */
@@ -62,6 +67,8 @@ export interface MemoryRequest {
   /** Blocks built at once. */
   readonly builders: number
   readonly maxMessage_bytes: number
+  /** The allocator gives freed memory back. */
+  readonly isAllocatorTuned: boolean
   /** Set by hand; 0 = derived. */
   readonly ring_bytes: number
   readonly ingress_bytes: number
@@ -117,7 +124,7 @@ export interface MemoryProblem {
 export function planMemory(request: MemoryRequest): MemoryPlan | MemoryProblem {
   const { limit_bytes, origin } = limitOf(request)
   const sizes = sizesFor(limit_bytes, request)
-  if (sizes.reserve_bytes >= RESERVE_LEAST_MIB * MIB) {
+  if (sizes.reserve_bytes >= leastReserve_bytes(request)) {
     return planOf({ limit_bytes, origin, areHeadsSet: request.head_bytes > 0 }, sizes)
   }
   return misfit(limit_bytes, origin, request)
@@ -127,7 +134,7 @@ export function planMemory(request: MemoryRequest): MemoryPlan | MemoryProblem {
 export function leastLimit_bytes(request: MemoryRequest): number {
   // The parts never shrink as the limit grows, so what is missing at one limit is missing from every smaller one too.
   for (let mib = AT_REST_MIB; ;) {
-    const missing_bytes = RESERVE_LEAST_MIB * MIB - sizesFor(mib * MIB, request).reserve_bytes
+    const missing_bytes = leastReserve_bytes(request) - sizesFor(mib * MIB, request).reserve_bytes
     if (missing_bytes <= 0) return mib * MIB
     mib += Math.ceil(missing_bytes / MIB)
   }
@@ -148,6 +155,10 @@ function limitOf(request: MemoryRequest): { limit_bytes: number; origin: string 
     return { limit_bytes: least, origin: `the least that is needed, of ${ofIt}` }
   }
   return { limit_bytes: wanted, origin: `${Math.round(share * 100)} % of ${ofIt}` }
+}
+
+function leastReserve_bytes({ isAllocatorTuned }: MemoryRequest): number {
+  return (isAllocatorTuned ? RESERVE_LEAST_TUNED_MIB : RESERVE_LEAST_MIB) * MIB
 }
 
 interface Sizes {
@@ -194,7 +205,10 @@ function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
     queries_bytes,
     builder_bytes,
     groupSpans,
-    parts: [...parts, part('reserve', reserve_bytes, 'heaps and buffers beyond rest')],
+    parts: [
+      ...parts,
+      part('reserve', reserve_bytes, 'heaps, buffers, and what the allocator keeps'),
+    ],
     reserve_bytes,
   }
 }
@@ -221,8 +235,8 @@ function derivedRing_bytes(
 
 /** Larger groups compress better and are scanned faster; their columns are what a builder holds. */
 function groupSpansFor(limit_bytes: number): number {
-  if (limit_bytes >= 448 * MIB) return 16_384
-  return limit_bytes >= 400 * MIB ? 8192 : 4096
+  if (limit_bytes >= DEFAULT_MOST_MIB * MIB) return 16_384
+  return limit_bytes >= 440 * MIB ? 8192 : 4096
 }
 
 function planOf(
@@ -267,12 +281,18 @@ function misfit(limit_bytes: number, origin: string, request: MemoryRequest): Me
     const mib = Math.round(request.maxMessage_bytes / MIB)
     const { partitions, builders } = request
     const what = `${plural(partitions, 'partition')}, ${plural(builders, 'block builder')} and requests of up to ${mib} MiB`
-    const text = `is ${limit}, too little by ${by}: ${what} need at least ${inMib(needs)}`
+    const text = `is ${limit}, too little by ${by}: ${what} need at least ${inMib(needs)}${tunedHint(request)}`
     return { path: 'memory.limit', text }
   }
   const { path, bytes } = largestExcess(request, bare, limit_bytes)
   const text = `is ${inMib(bytes)} and does not fit memory.limit ${limit}: with it the process needs ${inMib(needs)}, ${by} more; make it smaller, leave it out, or set memory.limit: ${needs / MIB}MiB`
   return { path, text }
+}
+
+function tunedHint(request: MemoryRequest): string {
+  if (request.isAllocatorTuned) return ''
+  const least_bytes = leastLimit_bytes({ ...request, isAllocatorTuned: true })
+  return ` (${inMib(least_bytes)} with ${TUNED} in the environment)`
 }
 
 function largestExcess(request: MemoryRequest, bare: MemoryRequest, limit_bytes: number) {

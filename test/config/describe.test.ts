@@ -5,6 +5,7 @@ const load = (...args: string[]) =>
   loadConfig({
     cwd: '/here',
     memory: { bytes: 2 ** 33, of: 'machine' },
+    env: {},
     ...parseCommandLine(args),
   })
 
@@ -25,10 +26,10 @@ it('says what listens where, where data lives and how memory is divided', () => 
     'memory     16 MiB  ids of spans whose heads were cut lately',
     'memory     16 MiB  rings of 2 partitions: 4 MiB (ingress), 4 MiB (traces) each',
     'memory     10 MiB  catalogs, acks, metrics',
-    'memory     32 MiB  requests in flight',
+    'memory     18 MiB  requests in flight',
     'memory     64 MiB  1 block builder, 16384 spans at a time',
-    'memory     48 MiB  open blocks and jobs of queries',
-    'memory     66 MiB  heaps and buffers beyond rest',
+    'memory     24 MiB  open blocks and jobs of queries',
+    'memory    104 MiB  heaps, buffers, and what the allocator keeps',
   ])
 })
 

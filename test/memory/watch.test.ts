@@ -16,6 +16,7 @@ function setUp() {
     partitions: 2,
     builders: 1,
     maxMessage_bytes: 16 * MIB,
+    isAllocatorTuned: false,
     ring_bytes: 0,
     ingress_bytes: 0,
     head_bytes: 0,
