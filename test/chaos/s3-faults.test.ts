@@ -82,7 +82,7 @@ describe.skipIf(peerPath('minio') === undefined)(peerTitle('S3 on a bad day', 'm
       happens: async () => {
         await sleep(3000)
         await eventually('all is flushed', SETTLED_MS, () => isFlushed(server))
-        const cleared = 'tempo_live_store_local_blocks_cleared_total'
+        const cleared = 'tempo_live_store_blocks_cleared_total'
         await eventually('the local copies are gone', SETTLED_MS, async () => {
           const flushed = await server.metric('tempo_live_store_local_blocks_flushed_total')
           return (await server.metric(cleared)) >= flushed
@@ -145,7 +145,11 @@ describe.skipIf(peerPath('minio') === undefined)(peerTitle('S3 at a start', 'min
   })
 
   it.each([
-    ['bucket', 'no-such-bucket', /bucket "no-such-bucket" does not exist/],
+    [
+      'bucket',
+      'no-such-bucket',
+      /does not exist: create it, or correct storage\.trace\.s3\.bucket/,
+    ],
     ['secret_key', 'not-the-key', /the secret key does not fit the access key/],
     ['access_key', 'nobody', /the access key is not known there/],
   ])('refuses us for its %s: told in one sentence, with exit code 1', async (key, value, words) => {
