@@ -168,12 +168,16 @@ async function attempt(door: string, { what, send, answers, says }: Try): Promis
 }
 
 describe('a typed answer to', () => {
-  it.each(BODIES)('%s, over HTTP and gRPC', async (what, body, status, says) => {
-    const more = says ? { says } : {}
-    const bytes = body()
-    await attempt('HTTP', { what, send: () => post(bytes, PROTOBUF), answers: [status], ...more })
-    await attempt('gRPC', { what, send: () => call(framed(bytes)), answers: GRPC_OF[status]!, ...more })
-  }) // prettier-ignore
+  for (const [what, body, status, says] of BODIES) {
+    it(`${what}, over HTTP and gRPC`, async () => {
+      const more = says ? { says } : {}
+      const bytes = body()
+      const send = () => post(bytes, PROTOBUF)
+      await attempt('HTTP', { what, send, answers: [status], ...more })
+      const codes = GRPC_OF[status]!
+      await attempt('gRPC', { what, send: () => call(framed(bytes)), answers: codes, ...more })
+    })
+  }
 
   it.each(HTTP_TRIES)('$what, over HTTP', (tried) => attempt('HTTP', tried))
   it.each(GRPC_TRIES)('$what, over gRPC', (tried) => attempt('gRPC', tried))

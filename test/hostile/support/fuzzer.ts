@@ -312,7 +312,7 @@ function header(text: string): string {
 }
 
 function encode(text: string): string {
-  return encodeURIComponent(text.toWellFormed()).replaceAll('%25', '%')
+  return encodeURIComponent(text.replace(/\p{Surrogate}/gu, '?')).replaceAll('%25', '%')
 }
 
 function withHexIds(json: string): unknown {
