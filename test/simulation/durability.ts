@@ -10,7 +10,7 @@ import { ledger } from './ledger.js'
 import { namesInRequest } from './span-names.js'
 import { world } from './world.js'
 
-const SEGMENT = /^\/store\/wal\/p(\d+)\/\d{10}$/
+export const SEGMENT = /^\/store\/wal\/p(\d+)\/\d{10}$/
 const STATE = /^\/store\/state\/p\d+$/
 const LOCAL_BLOCK = /^\/store\/blocks\/p\d+\/([^/]+)\/([0-9a-f-]{36})$/
 const PROGRESS = Buffer.from(PROGRESS_KEY).toString('latin1')

@@ -21,7 +21,7 @@ import { Catalog } from '../../src/storage/catalog.js'
 import { HeadArena } from '../../src/storage/head/arena.js'
 import { HeadReaders } from '../../src/storage/head/readers.js'
 import { bucket, BucketClient } from './bucket.js'
-import { SimulatedBlock } from './doors/block-registry.js'
+import { SimulatedBlock } from './doors/blockpack.js'
 import { namesOf } from './span-names.js'
 import { world } from './world.js'
 

@@ -29,7 +29,7 @@ const MODULES = new Map([
   ['storage/wal/preflight.ts', door('preflight')],
   ['storage/backend/local.ts', door('local-backend')],
   ['storage/backend/open.ts', door('open-backend')],
-  ['storage/block/registry.ts', door('block-registry')],
+  ['storage/block/blockpack.ts', door('blockpack')],
   ['actors/livestore/block-builder.ts', door('block-builder')],
   ['lib/time.ts', door('time')],
   ['lib/metrics.ts', door('metrics')],

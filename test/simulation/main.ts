@@ -16,7 +16,7 @@ import { installSteps } from './steps.js'
 import { begin, world } from './world.js'
 
 /** Seeds that a job takes at once. */
-const CHUNK_SEEDS = 50
+const CHUNK_SEEDS = 10
 const REPORT_MS = 10_000
 const STACK_LINES = 30
 

@@ -46,8 +46,8 @@ export const PLANTED_BUGS = {
   'double-apply': {
     text: 'a replacement reads from where the ring was committed, not from what the log has applied',
     edits: [
-      { file: LIVESTORE, from: 'from: wal.appliedOffset,', to: '' },
-      { file: LIVESTORE, from: 'consumer.commit(wal.appliedOffset)', to: '' },
+      { file: LIVESTORE, from: '{ actorId, epoch, from, reuses', to: '{ actorId, epoch, reuses' },
+      { file: LIVESTORE, from: 'consumer.commit(from)', to: 'if (from < 0) consumer.commit(from)' },
     ],
   },
   'stale-epoch': {
@@ -116,7 +116,13 @@ export const PLANTED_BUGS = {
   },
   'staged-rows-lost': {
     text: 'of the heads that a batch has touched only the first is published',
-    edits: [{ file: PARTITION, from: PUBLISH, to: '[...touched][0]?.writer.publish(applied)' }],
+    edits: [
+      {
+        file: PARTITION,
+        from: PUBLISH,
+        to: PUBLISH.replace('touched', '[...touched].slice(0, 1)'),
+      },
+    ],
   },
   'offsets-restart': {
     text: 'a new process begins its rings at zero',

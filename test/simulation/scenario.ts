@@ -8,11 +8,11 @@ import type { Log } from '../../src/lib/log.js'
 import { resetAtomics } from './atomics.js'
 import { newBucket } from './bucket.js'
 import { Clients } from './clients.js'
-import { newDisk } from './disk.js'
+import { disk, newDisk } from './disk.js'
 import type { EdgeFrontend, EdgeReceiver } from './edges.js'
 import { calm, layFaults, planFaults } from './faults.js'
 import { House } from './house.js'
-import { watchDisk } from './durability.js'
+import { SEGMENT, watchDisk } from './durability.js'
 import { ledger, newLedger } from './ledger.js'
 import { settingsOf } from './settings.js'
 import { begin, world } from './world.js'
@@ -186,7 +186,7 @@ class Run {
   get #isUp(): boolean {
     const { house } = this
     const names = ['receiver', 'frontend', 'distributor', 'livestore', 'backend-worker']
-    return !house.isStopping && names.every((name) => house.threads.ready(name) !== undefined)
+    return !house.isStopping && names.every((name) => isWell(house, name))
   }
 
   /** Nobody waits for anything, memory least of all. */
@@ -283,6 +283,22 @@ class Run {
   }
 }
 
+/** Ready, and not in a hang that nobody has noticed yet. */
+function isWell(house: House, component: string): boolean {
+  const resident = house.threads.ready(component)
+  return resident !== undefined && resident.life.stalledUntil_ms <= world.now_ms
+}
+
+/** Local blocks are cleared, and of the log there is one segment a partition, which is empty. */
 function leftOnDisk(): string | undefined {
+  const blocks = [...disk.files.keys()].filter((path) => path.includes('/blocks/'))
+  if (blocks.length > 0) return `${blocks.length} files of local blocks, ${blocks[0]!}`
+  const partitions = new Set<string>()
+  for (const path of disk.trees.keys()) {
+    const partition = SEGMENT.exec(path)?.[1]
+    if (partition === undefined) continue
+    if (partitions.has(partition)) return `two segments of partition ${partition}`
+    partitions.add(partition)
+  }
   return undefined
 }

@@ -179,6 +179,12 @@ export class World {
   /** Ends a life and all that live in it. What it had asked of the world may still happen, in part, or not. */
   end(life: Life, error: unknown): void {
     if (!life.isAlive) return
+    const { code } = (error ?? {}) as { code?: string }
+    if (code !== undefined && BROKEN.has(code))
+      this.violation ??= new Violation(
+        "the store's own assertions hold",
+        `${life.name}: ${String(error)}`,
+      )
     life.isAlive = false
     life.parent?.children.delete(life)
     for (const child of [...life.children]) this.end(child, error)
@@ -293,6 +299,16 @@ export class World {
     return first
   }
 }
+
+/** Errors that no fault excuses: something is not what the code takes for granted. */
+const BROKEN = new Set([
+  'ASSERTION',
+  'BUS_CORRUPT',
+  'BUS_FORMAT',
+  'BUS_LOCK',
+  'BUS_OFFSET',
+  'WAL_CORRUPT',
+])
 
 const FATES = ['is done', 'is not done', 'is half done']
 

@@ -1,5 +1,5 @@
 /**
- * Owns the block encoding of the simulation: the names of the spans, line by line, with a checksum at the end. Written
+ * Owns the block encoding of the simulation, in the place of blockpack: the names of the spans, line by line, with a checksum at the end. Written
  * in a few pieces, as the real one is, so that a death leaves part of a file.
  */
 import { crc32 } from 'node:zlib'
@@ -65,7 +65,7 @@ export class SimulatedBlock {
   }
 }
 
-const encoding: BlockEncoding = {
+export const blockpack: BlockEncoding = {
   version: 'simulated',
 
   async write({ blockId, tenant, groups, sink }: WriteRequest): Promise<BlockMeta> {
@@ -114,7 +114,3 @@ const encoding: BlockEncoding = {
     return block as ColumnSource
   },
 }
-
-export const encodingOf = (): BlockEncoding => encoding
-export const encodingNamed = encodingOf
-export const knownEncodings = (): string[] => [encoding.version]
