@@ -174,7 +174,7 @@ export class Judge {
     if (this.#tooLargeCount >= CARRIED_MAX) return
     const { max_bytes_per_trace } = this.#options.limits.of(tenant)
     let traces = this.#tooLarge.get(tenant)
-    if (!traces) this.#tooLarge.set(tenant, (traces = new Map()))
+    if (!traces) this.#tooLarge.set(tenant, (traces = new Map<string, number>()))
     if (!traces.has(key)) this.#tooLargeCount++
     traces.set(key, max_bytes_per_trace)
   }
