@@ -74,10 +74,22 @@ export interface PoisonLedger {
 }
 
 /**
- * One trial at a time in a thread: its partitions are consumed side by side, and a death in the midst of two trials would count against both.
+ * What the guards of a thread share. One trial at a time: partitions are consumed side by side, and a death in the midst of two trials would
+ * count against both. And what is known of records: a sender's retry may come by another partition than its first try did.
  */
 export class TrialRoom {
+  readonly suspicions = new Map<string, Suspicion>()
+  readonly letters = new Map<string, number>()
+  /** Lengths of all that is known: a record of another length is none of it, and need not be hashed. */
+  lengths: ReadonlySet<number> = new Set()
   #last: Promise<void> = Promise.resolve()
+
+  /** To be called after a change of what is known. */
+  measure(): void {
+    const lengths = new Set(this.letters.values())
+    for (const { length_bytes } of this.suspicions.values()) lengths.add(length_bytes)
+    this.lengths = lengths
+  }
 
   /** Resolves when it is free; with what frees it again. */
   async enter(): Promise<() => void> {
@@ -124,10 +136,8 @@ export function identityOf(topic: string, tenant: Uint8Array, value: Uint8Array)
 /** Stands beside one consumer. Thread contract: the consumer's thread. */
 export class PoisonGuard {
   readonly #options: PoisonGuardOptions
-  readonly #suspicions = new Map<string, Suspicion>()
-  readonly #letters = new Map<string, number>()
-  /** Lengths of all that is known: a record of another length is none of it, and need not be hashed. */
-  #lengths = new Set<number>()
+  readonly #suspicions: Map<string, Suspicion>
+  readonly #letters: Map<string, number>
   /** Records that begin before this are suspects; unknown until the first record after a death is seen. */
   #until: number | undefined = 0
   #forgetAt_ms = Infinity
@@ -136,6 +146,8 @@ export class PoisonGuard {
 
   private constructor(options: PoisonGuardOptions) {
     this.#options = options
+    this.#suspicions = options.room.suspicions
+    this.#letters = options.room.letters
     if (options.death) this.#until = undefined
   }
 
@@ -151,7 +163,7 @@ export class PoisonGuard {
 
   /** False on a healthy day: records need not be asked about. */
   get isWatching(): boolean {
-    return this.#until !== 0 || this.#lengths.size > 0
+    return this.#until !== 0 || this.#options.room.lengths.size > 0
   }
 
   /** True between an `admit` that counted a try and its `done`. */
@@ -166,7 +178,7 @@ export class PoisonGuard {
     }
     if (record.offset < this.#until) return false
     this.#until = 0
-    return !this.#lengths.has(record.value.length)
+    return !this.#options.room.lengths.has(record.value.length)
   }
 
   /** To be asked before a record is touched. `take` may have counted a try: say `done` after it. */
@@ -273,8 +285,7 @@ export class PoisonGuard {
   }
 
   #measure(): void {
-    this.#lengths = new Set(this.#letters.values())
-    for (const { length_bytes } of this.#suspicions.values()) this.#lengths.add(length_bytes)
+    this.#options.room.measure()
   }
 }
 

@@ -311,6 +311,26 @@ describe('a record that does no harm', () => {
 })
 
 describe('two partitions of one thread', () => {
+  it('know the same letters: a retry by the other partition kills nobody', async () => {
+    const world = new World()
+    world.poison.add('bad')
+    world.send('bad')
+    for (let i = 0; i < TRIES_MAX; i++) await world.live()
+    const room = (world.room = new TrialRoom())
+    const other = new World()
+    other.room = room
+    const theirs = await other.guard(undefined)
+    expect(theirs.isWatching).toBe(false)
+    const mine = await world.guard(DEATH)
+    const [record] = reader(world.ring).poll()!.records
+    expect(await mine.admit(record!)).toEqual({ aside: 2 })
+    expect(theirs.isWatching).toBe(true)
+    other.disk.letters.set([...world.disk.letters.keys()][0]!, [...world.disk.letters.values()][0]!)
+    other.send('bad')
+    const [retry] = reader(other.ring).poll()!.records
+    expect(await theirs.admit(retry!)).toEqual({ aside: 2 })
+  })
+
   it('are never on trial at once: a death counts against one record only', async () => {
     const worlds = [new World(), new World()]
     const room = new TrialRoom()

@@ -59,10 +59,12 @@ export class Quarantine {
 
   ledger(topic: DeadLetterTopic, partition: number): PoisonLedger {
     const state = this.#stateOf(partition)
+    // A request comes by any partition of `ingress`, its retry by another: the tries of all of them are in one place.
+    const tries = topic === 'ingress' ? this.#stateOf(0) : state
     const prefix = `try/${topic}/`
     return {
       known: () => {
-        const suspicions = state.notes(prefix).map(([, value]) => value as Suspicion)
+        const suspicions = tries.notes(prefix).map(([, value]) => value as Suspicion)
         const letters = state.deadLetters.list().filter((letter) => letter.topic === topic)
         return Promise.resolve({
           suspicions,
@@ -70,13 +72,17 @@ export class Quarantine {
         })
       },
       trying: async (suspicion) => {
-        await forgetOldest(state, prefix, suspicion.identity)
-        await state.setNote(prefix + suspicion.identity, suspicion)
+        await forgetOldest(tries, prefix, suspicion.identity)
+        await tries.setNote(prefix + suspicion.identity, suspicion)
       },
-      cleared: (identity) => state.setNote(prefix + identity, undefined),
-      quarantine: (poison) => this.quarantine(topic, partition, poison),
+      cleared: (identity) => tries.setNote(prefix + identity, undefined),
+      quarantine: async (poison) => {
+        if (!(await this.quarantine(topic, partition, poison))) return false
+        await tries.setNote(prefix + poison.identity, undefined)
+        return true
+      },
       again: (identity, tenant, count) =>
-        Promise.resolve(this.#again(topic, partition, identity, tenant, count)),
+        Promise.resolve(this.#again(topic, identity, tenant, count)),
     }
   }
 
@@ -98,7 +104,6 @@ export class Quarantine {
       return false
     }
     await state.putDeadLetter(letter, poison.bytes)
-    await state.setNote(`try/${topic}/${poison.identity}`, undefined)
     metrics.letters.labels(topic, letter.reason).inc()
     metrics.discarded.labels(letter.tenant, 'quarantined').inc(letter.spans)
     this.#setGauges(partition)
@@ -113,18 +118,12 @@ export class Quarantine {
     return true
   }
 
-  #again(
-    topic: DeadLetterTopic,
-    partition: number,
-    identity: string,
-    tenant: string,
-    count: number,
-  ): boolean {
+  #again(topic: DeadLetterTopic, identity: string, tenant: string, count: number): boolean {
     const { metrics, log } = this.#options
-    const letter = this.#stateOf(partition).deadLetters.get(
-      deadLetterId(topic, partition, identity),
-    )
-    if (letter?.identity !== identity) return false
+    const letter = [...this.#states]
+      .map(([partition, state]) => state.deadLetters.get(deadLetterId(topic, partition, identity)))
+      .find((found) => found?.identity === identity)
+    if (!letter) return false
     metrics.letters.labels(topic, 'again').inc()
     metrics.discarded.labels(tenant, 'quarantined').inc(count)
     log.debug('record is a dead letter already: refused again', { id: letter.id })

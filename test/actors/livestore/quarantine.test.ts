@@ -70,6 +70,9 @@ describe('the quarantine of a livestore', () => {
     ])
     const { identity } = poison(1)
     expect(await asks.poisonAgain({ ...of, identity, tenant: 'a', count: 4 })).toBe(true)
+    expect(await asks.poisonAgain({ ...of, partition: 0, identity, tenant: 'a', count: 4 })).toBe(
+      true,
+    )
     expect(await asks.poisonAgain({ ...of, identity: 'else', tenant: 'a', count: 4 })).toBe(false)
   })
 
