@@ -58,9 +58,9 @@ describe('the budget of the doors', () => {
     made.enter(1000)
     expect([made.isFull, made.isOver]).toEqual([true, false])
     made.leave(1000)
-    for (let i = 0; i < 3; i++) made.enter(20)
+    for (let i = 0; i < 3; i++) made.enter(80)
     expect(made.isFull).toBe(false)
-    made.grow(3)
+    made.grow(10)
     expect(made.isFull).toBe(true)
   })
 
