@@ -137,7 +137,9 @@ export class GrpcConnection {
       }
       stream.on('response', read).on('trailers', read)
       // Who has the status has the answer, though its own side may still be open.
-      stream.on('end', () => status >= 0 && stream.close(constants.NGHTTP2_CANCEL))
+      stream.on('end', () => {
+        if (status >= 0 && !stream.writableEnded) stream.close(constants.NGHTTP2_CANCEL)
+      })
       stream.on('error', () => {})
       stream.on('close', () => {
         clearTimeout(timer)
