@@ -309,7 +309,8 @@ export class Partition {
     const { arena, pipeline, guard, metrics, clock, progress } = this.#options
     if (obstacle === 'head_full') return this.#cut('bytes')
     if (arena.reclaim() > 0) return
-    if (this.#slice.spans > 0) await this.#cut('arena_full')
+    // Heads without a span hold memory too: two partitions with nothing else would wait for one another for ever.
+    if (this.#slice.heads.size > 0) await this.#cut('arena_full')
     const started = clock.monotonic()
     await guard.pause()
     await pipeline.waitForRoom(ROOM_WAIT_MS)
