@@ -130,6 +130,12 @@ export const PLANTED_BUGS = {
       { file: 'storage/wal/applied.ts', from: 'offsets.push(wal.appliedOffset)', to: 'offsets.push(0)' }, // prettier-ignore
     ],
   },
+  'empty-heads': {
+    text: 'a slice of heads without a span is not cut for room (found by the simulator, mended)',
+    edits: [
+      { file: PARTITION, from: 'if (this.#slice.heads.size > 0) await', to: 'if (this.#slice.spans > 0) await' }, // prettier-ignore
+    ],
+  },
   'own-room': {
     text: 'a head that found no room takes the memory it gives back for room (found by the simulator, mended)',
     edits: [
