@@ -145,14 +145,16 @@ function limitOf(request: MemoryRequest): { limit_bytes: number; origin: string 
   if (request.limit_bytes > 0) return { limit_bytes: request.limit_bytes, origin: 'as set' }
   const share = available.of === 'container' ? CONTAINER_SHARE : MACHINE_SHARE
   const ofIt = `the ${available.of}'s ${formatBytes(available.bytes)}`
-  if (share * available.bytes >= DEFAULT_MOST_MIB * MIB) {
-    return { limit_bytes: DEFAULT_MOST_MIB * MIB, origin: `the default where ${ofIt} allow it` }
-  }
+  const wanted = Math.min(floorTo(share * available.bytes, MIB), DEFAULT_MOST_MIB * MIB)
   const least = leastLimit_bytes(request)
-  const wanted = floorTo(share * available.bytes, MIB)
-  // A small machine gives what is needed, if it has it at all.
-  if (wanted < least && least <= CONTAINER_SHARE * available.bytes) {
+  const isDerived = request.ring_bytes + request.ingress_bytes + request.head_bytes === 0
+  const mayGrow = isDerived || wanted < DEFAULT_MOST_MIB * MIB
+  // What is needed is given, if it is there at all: to a small machine, and to many partitions. Who sets sizes sets the limit.
+  if (mayGrow && wanted < least && least <= CONTAINER_SHARE * available.bytes) {
     return { limit_bytes: least, origin: `the least that is needed, of ${ofIt}` }
+  }
+  if (wanted === DEFAULT_MOST_MIB * MIB) {
+    return { limit_bytes: wanted, origin: `the default where ${ofIt} allow it` }
   }
   return { limit_bytes: wanted, origin: `${Math.round(share * 100)} % of ${ofIt}` }
 }

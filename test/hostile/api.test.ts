@@ -175,15 +175,15 @@ async function attempt(what: string, answer: Answer, status: number, says?: RegE
 }
 
 describe('a typed answer to', () => {
-  it.each(PARAMS)('%s', async (what, path, status, says) =>
-    attempt(what, await ask(path), status, says),
-  )
-  it.each(NAMES)('%s', async (what, path, status, says) =>
-    attempt(what, await ask(path), status, says),
-  )
-  it.each(QUERIES)('%s', async (what, path, status, says) =>
-    attempt(what, await ask(path), status, says),
-  )
+  for (const [what, path, status, says] of PARAMS) {
+    it(what, async () => attempt(what, await ask(path), status, says))
+  }
+  for (const [what, path, status, says] of NAMES) {
+    it(what, async () => attempt(what, await ask(path), status, says))
+  }
+  for (const [what, path, status, says] of QUERIES) {
+    it(what, async () => attempt(what, await ask(path), status, says))
+  }
 
   it.each(TENANTS)('a tenant: %s', async (what, tenant, status) => {
     const headers: Record<string, string> = { 'x-scope-orgid': tenant }

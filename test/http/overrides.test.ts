@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import type { TenantLimits } from '../../src/config/limits.js'
 import { LimitsPage } from '../../src/limits/page.js'
 import { encodeTenants, LimitsView } from '../../src/limits/view.js'
 import { noLimits } from '../limits/no-limits.js'
@@ -10,7 +11,7 @@ function withTenants() {
   const own = { max_bytes_per_trace: 9, rate_limit_bytes: 1e12 }
   page.publish(
     encodeTenants(
-      new Map([
+      new Map<string, Partial<TenantLimits>>([
         ['acme', own],
         ['*', { max_traces_per_user: 3 }],
         ['<b>', {}],

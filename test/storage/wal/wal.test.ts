@@ -338,7 +338,7 @@ describe('segments', () => {
     await expect(openWal(path)).rejects.toMatchObject({
       code: 'WAL_VERSION_UNSUPPORTED',
       message: expect.stringMatching(
-        /p0\/0000000001 has format version 2, .* up to 1: start the newer/,
+        /p0\/0000000001 has format version 2, .* up to 1: a newer tempo-actors wrote it/,
       ) as string,
     })
   })
