@@ -9,7 +9,7 @@ import type { TestServer } from './server.js'
 
 /** FAULTS=full takes every point and its time; otherwise a slice that fits into CI. */
 export const IS_FULL = process.env.FAULTS === 'full'
-/** Where scripts/faults.ts collects the rows, one JSON line each. */
+/** Where scripts/faults.js collects the rows, one JSON line each. */
 const ROWS = process.env.FAULTS_ROWS
 
 export interface FaultRow {
@@ -31,6 +31,29 @@ export function tell(row: FaultRow): void {
       `crashes ${row.crashes}; ${row.found}`,
   )
   if (ROWS !== undefined) appendFileSync(ROWS, `${JSON.stringify(row)}\n`)
+}
+
+/** What a row says of what was found. */
+export function figuresOf(
+  found: VerifyReport,
+): Pick<FaultRow, 'acknowledged' | 'lost' | 'doubled'> {
+  return {
+    acknowledged: found.acknowledgedSpans,
+    lost: found.lostSpans + found.tracesMissingInSearch,
+    doubled: found.doubledSpans + Math.max(0, found.counted - found.foundById),
+  }
+}
+
+/** Expects more than `least` spans acknowledged, and each of them once: by id, by search and by count. */
+export function expectFoundOnce(found: VerifyReport, least: number): void {
+  expect(found.acknowledgedSpans).toBeGreaterThan(least)
+  expect(found, found.examples.join('\n')).toMatchObject({
+    lostSpans: 0,
+    doubledSpans: 0,
+    foreignSpans: 0,
+    tracesMissingInSearch: 0,
+    counted: found.foundById,
+  })
 }
 
 export interface RoundOptions {
@@ -94,21 +117,12 @@ export async function round(options: RoundOptions): Promise<Round> {
       group,
       fault,
       tries: 1,
-      acknowledged: found.acknowledgedSpans,
-      lost: found.lostSpans + found.tracesMissingInSearch,
-      doubled: found.doubledSpans + Math.max(0, found.counted - found.foundById),
+      ...figuresOf(found),
       crashes: 0,
       found: words,
     })
     expect(report.failedSpans, report.firstError).toBe(0)
-    expect(found.acknowledgedSpans).toBeGreaterThan(100)
-    expect(found, found.examples.join('\n')).toMatchObject({
-      lostSpans: 0,
-      doubledSpans: 0,
-      foreignSpans: 0,
-      tracesMissingInSearch: 0,
-      counted: found.foundById,
-    })
+    expectFoundOnce(found, 100)
     return { report, found }
   } finally {
     rmSync(folder, { recursive: true, force: true })
