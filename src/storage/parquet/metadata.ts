@@ -61,7 +61,12 @@ export const CODEC = {
 } as const
 export type Codec = (typeof CODEC)[keyof typeof CODEC]
 
-export const PAGE_TYPE = { DATA_PAGE: 0, INDEX_PAGE: 1, DICTIONARY_PAGE: 2, DATA_PAGE_V2: 3 } as const
+export const PAGE_TYPE = {
+  DATA_PAGE: 0,
+  INDEX_PAGE: 1,
+  DICTIONARY_PAGE: 2,
+  DATA_PAGE_V2: 3,
+} as const
 export type PageType = (typeof PAGE_TYPE)[keyof typeof PAGE_TYPE]
 
 export const BOUNDARY_ORDER = { UNORDERED: 0, ASCENDING: 1, DESCENDING: 2 } as const
