@@ -155,6 +155,7 @@ describe.skipIf(!ext4.isThere)(ext4.text, () => {
       seed: 204,
       load_ms: 8000,
       rate: 500,
+      mayEnd: true,
       happens: async () => {
         await sleep(3000)
         small.breakDown()

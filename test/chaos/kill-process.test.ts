@@ -47,9 +47,10 @@ describe('kill -9 of the process', () => {
         fault: 'at a random instant under 5,000 spans/s',
         tries: 1,
         ...figuresOf(found),
-        crashes: 0,
+        crashes: server.crashes,
         found: `the last: ready again after ${down_ms} ms`,
       })
+      expect(server.crashes, server.log.slice(-4000)).toBe(0)
       expect(report.failedSpans, report.firstError).toBe(0)
       expectFoundOnce(found, 1000)
       rmSync(ledger)

@@ -75,9 +75,10 @@ describe.skipIf(peerPath('minio') === undefined)('MinIO is stopped under load', 
       acknowledged: found.acknowledgedSpans,
       lost: found.lostSpans + found.tracesMissingInSearch,
       doubled: found.doubledSpans,
-      crashes: 0,
+      crashes: server.crashes,
       found: `${failed} flushes failed, ${waiting} blocks waited, all flushed afterwards`,
     })
+    expect(server.crashes, server.log.slice(-4000)).toBe(0)
     expect(failed).toBeGreaterThan(0)
     expect(waiting).toBeGreaterThan(0)
     expect(report.failedSpans, report.firstError).toBe(0)

@@ -11,6 +11,7 @@ import { OtlpWriter } from '../../src/load/otlp-writer.js'
 import { load, type LoadOptions, type LoadReport } from '../../src/load/load.js'
 import { RUN_ATTRIBUTE } from '../../src/load/shop.js'
 import { verify } from '../../src/load/verify.js'
+import { tell } from '../support/faults.js'
 import { sleep, TestServer } from '../support/server.js'
 
 /** CI runs the short one; the full run is five minutes: OVERLOAD_SECONDS=300. */
@@ -72,6 +73,17 @@ describe(`${TIMES} times the load for ${SECONDS} s`, () => {
         `${sum(loads.map((report) => report.retries))} retries, ${refused} turned away, near the limit ${near} times; ` +
         `ack p99 ${f(Math.max(...loads.map((report) => report.ack_ms.p99)))} ms under load, quick again after ${f(recovered_ms)} ms`,
     )
+    tell({
+      group: `${TIMES} times the load for ${SECONDS} s`,
+      fault: `memory.limit ${limit_mib} MiB${limit.endsWith(' tuned') ? ', allocator tuned' : ''}`,
+      tries: 1,
+      acknowledged: sum(reports.map((report) => report.acknowledgedSpans)),
+      lost: found.lostSpans,
+      doubled: found.doubledSpans,
+      crashes: server.crashes,
+      found: `peak ${f(most.total_mib)} MiB, ${refused} requests turned away, acks quick again after ${f(recovered_ms)} ms`,
+    })
+    expect(server.crashes, server.log.slice(-4000)).toBe(0)
     expect(most.total_mib).toBeLessThan(limit_mib)
     for (const report of reports) expect(report.failedSpans, report.firstError).toBe(0)
     expect(recovered_ms).toBeLessThanOrEqual(RECOVERY_MS)

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
 import { load } from '../../src/load/load.js'
 import { verify } from '../../src/load/verify.js'
-import { expectFoundOnce } from '../support/faults.js'
+import { expectFoundOnce, figuresOf, tell } from '../support/faults.js'
 import { request, span } from '../support/otlp-gen.js'
 import { Random } from '../support/random.js'
 import { eventually, sleep, TestServer } from '../support/server.js'
@@ -46,6 +46,8 @@ interface Answer {
 }
 
 let seed = 0
+/** A run is one row, however often it is looked for. */
+const told = new Set<string>()
 /** A request of two spans, one of which kills; and the trace it is found by. */
 function poison(stage: string, how: string): { body: Uint8Array; traceId: string } {
   const random = new Random(++seed * 7919)
@@ -116,6 +118,12 @@ async function expectAllFoundOnce(server: TestServer, run: string, ledger: strin
     `${run}: ${found.acknowledgedSpans} acknowledged, lost ${found.lostSpans}, doubled ${found.doubledSpans}, ` +
       `counted ${found.counted} of ${found.foundById}, ${deaths(server)} deaths`,
   )
+  if (!told.has(run)) {
+    told.add(run)
+    const words = `${deaths(server)} deaths, ${(await letters(server)).count} dead letter`
+    tell({ group: 'poison', fault: run.replace('poison-', ''), tries: 1, ...figuresOf(found), crashes: server.crashes, found: words }) // prettier-ignore
+  }
+  expect(server.crashes, server.log.slice(-4000)).toBe(0)
   expectFoundOnce(found, 500)
 }
 

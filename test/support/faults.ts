@@ -65,6 +65,8 @@ export interface RoundOptions {
   readonly load_ms: number
   readonly rate?: number
   readonly tenant?: string
+  /** The fault excuses that the process ends by itself. */
+  readonly mayEnd?: boolean
   /** What happens meanwhile; its words go into the table. */
   readonly happens: () => Promise<string>
   /** Before the search: the fault is over, the store is well again. */
@@ -82,6 +84,7 @@ export async function round(options: RoundOptions): Promise<Round> {
   const folder = mkdtempSync(join(tmpdir(), 'faults-'))
   const ledger = join(folder, 'ledger')
   const stop = new AbortController()
+  const crashesBefore = server.crashes
   try {
     const loading = load({
       endpoint: server.grpc,
@@ -113,14 +116,16 @@ export async function round(options: RoundOptions): Promise<Round> {
     const report = await loading
     await options.settles?.()
     const found = await verify({ ledger, base: server.base, concurrency: 4 })
+    const crashes = options.mayEnd === true ? 0 : server.crashes - crashesBefore
     tell({
       group,
       fault,
       tries: 1,
       ...figuresOf(found),
-      crashes: 0,
+      crashes,
       found: words,
     })
+    expect(crashes, server.log.slice(-4000)).toBe(0)
     expect(report.failedSpans, report.firstError).toBe(0)
     expectFoundOnce(found, 100)
     return { report, found }

@@ -9,6 +9,8 @@ import { join } from 'node:path'
 const DIST = process.env.TEMPO_ACTORS_DIST ?? new URL('../../dist', import.meta.url).pathname
 const MAIN = join(DIST, 'main.js')
 const READY_TIMEOUT_MS = 60_000
+/** What tests end a process by; a failpoint kills its own. */
+const OUR_SIGNALS: readonly NodeJS.Signals[] = ['SIGKILL', 'SIGINT', 'SIGTERM']
 
 export interface ServerOptions {
   /** Extra flags, such as '--actors.chaos=true'. */
@@ -35,6 +37,8 @@ export interface Ports {
 
 export class TestServer {
   log = ''
+  /** Deaths of the process that no test asked for: an exit code other than 0, or a signal that none of us sends. */
+  crashes = 0
   /** Heeded at the next start. */
   env: Readonly<Record<string, string>>
   readonly #under: readonly string[]
@@ -104,6 +108,10 @@ export class TestServer {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
+    child.once('exit', (code, signal) => {
+      const isOurs = signal !== null && OUR_SIGNALS.includes(signal)
+      if (code !== 0 && !isOurs) this.crashes++
+    })
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (text: Buffer) => (this.log += text.toString()))
     }
