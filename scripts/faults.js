@@ -41,7 +41,7 @@ const PARTS = {
   'power-loss': { command: vitest('test/chaos/power-loss.test.ts') },
   disk: { command: vitest('test/chaos/disk.test.ts') },
   time: { command: vitest('test/chaos/time-and-wal.test.ts') },
-  damage: { command: vitest('test/stress/wal-damage.test.ts') },
+  damage: { command: vitest('test/stress/wal-damage.test.ts', 'test/stress/wal-map-full.test.ts') },
   s3: { command: vitest('test/chaos/s3-faults.test.ts', 'test/chaos/minio-outage.test.ts') },
   actors: { command: vitest('test/chaos/crash-actors.test.ts') },
   poison: { command: vitest('test/chaos/poison.test.ts') },
