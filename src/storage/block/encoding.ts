@@ -20,7 +20,17 @@ export interface BlockMeta {
   totalRecords: number // row groups
   bloomShards: number
   footerSize: number
+  /** Attributes that have columns of their own in a parquet block: their order gives the columns' names. */
+  dedicatedColumns?: readonly DedicatedColumn[]
   replicationFactor: number
+}
+
+/** As meta.json has it: no scope = span, no type = string. */
+export interface DedicatedColumn {
+  readonly s?: 'resource' | 'span' | 'event'
+  readonly n: string
+  readonly t?: 'string' | 'int'
+  readonly o?: readonly string[]
 }
 
 /** Where a block's objects are written; the encoding writes data first and never meta.json (the caller does, last). */
