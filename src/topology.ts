@@ -68,7 +68,7 @@ export const ACTORS: readonly ActorSpec[] = [
     component: 'frontend',
     module: './actors/frontend/actor.js',
     asks: ['querier', 'backend-worker'],
-    shared: ['catalog-'],
+    shared: ['catalog-', 'limits'],
     heap: 'read',
   },
   // Runs one job over live heads, local blocks and backend blocks.
@@ -76,7 +76,7 @@ export const ACTORS: readonly ActorSpec[] = [
     component: 'querier',
     module: './actors/querier/actor.js',
     asks: [],
-    shared: ['catalog-', 'arena'],
+    shared: ['catalog-', 'arena', 'limits'],
     heap: 'read',
   },
   // Validates, limits, regroups by trace.

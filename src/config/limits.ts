@@ -1,4 +1,5 @@
-/** Owns which limits a tenant has, and how Tempo's YAML names them. It is loaded by every actor, so it loads nothing itself. */
+/** Owns which limits a tenant has, and how Tempo's YAML names them. It is loaded by every actor, so it loads no schema. */
+import { formatDuration } from '../lib/units.js'
 
 /** The limits of one tenant. */
 export interface TenantLimits {
@@ -9,6 +10,9 @@ export interface TenantLimits {
   readonly max_attribute_bytes: number
   readonly max_bytes_per_trace: number
   readonly max_bytes_per_tag_values_query: number
+  /** 0 = as `query_frontend` has it; so too the next. */
+  readonly max_search_duration_ms: number
+  readonly max_metrics_duration_ms: number
 }
 
 export type LimitName = keyof TenantLimits
@@ -23,6 +27,8 @@ export const LIMIT_KEYS: Readonly<Record<LimitName, readonly [section: string, k
   max_attribute_bytes: ['ingestion', 'max_attribute_bytes'],
   max_bytes_per_trace: ['global', 'max_bytes_per_trace'],
   max_bytes_per_tag_values_query: ['read', 'max_bytes_per_tag_values_query'],
+  max_search_duration_ms: ['read', 'max_search_duration'],
+  max_metrics_duration_ms: ['read', 'max_metrics_duration'],
 }
 
 export const LIMIT_NAMES = Object.keys(LIMIT_KEYS) as readonly LimitName[]
@@ -32,7 +38,10 @@ export function nestedLimits(limits: SomeLimits): Record<string, Record<string, 
   const nested: Record<string, Record<string, unknown>> = {}
   for (const name of LIMIT_NAMES) {
     const [section, key] = LIMIT_KEYS[name]
-    if (limits[name] !== undefined) (nested[section] ??= {})[key] = limits[name]
+    const value = limits[name]
+    if (value === undefined) continue
+    const isDuration = typeof value === 'number' && name.endsWith('_ms')
+    ;(nested[section] ??= {})[key] = isDuration ? formatDuration(value) : value
   }
   return nested
 }

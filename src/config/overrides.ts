@@ -1,5 +1,5 @@
 /** Owns the limits that can be set for a tenant: their keys in Tempo's YAML, types, defaults and meaning. */
-import { bytes, flag, int, section, type SettingsOf } from './fields.js'
+import { bytes, duration, flag, int, section, type SettingsOf } from './fields.js'
 import type { TenantLimits } from './limits.js'
 
 const MAX_COUNT = 1_000_000_000
@@ -37,11 +37,24 @@ export const limitsSection = section({
   }),
   read: section({
     max_bytes_per_tag_values_query: bytes(1_000_000, 'The most tag values in an answer; 0 = any.'),
+    max_search_duration: duration(
+      '0',
+      'The longest time range of a search, also for tags; 0 = as query_frontend.search.max_duration.',
+    ),
+    max_metrics_duration: duration(
+      '0',
+      'The longest time range of a metrics query; 0 = as query_frontend.metrics.max_duration.',
+    ),
   }),
 })
 
 export type LimitSettings = SettingsOf<typeof limitsSection>
 
 export function toLimits({ ingestion, global, read }: LimitSettings): TenantLimits {
-  return { ...ingestion, ...global, ...read }
+  const { max_search_duration, max_metrics_duration, ...rest } = read
+  return {
+    ...{ ...ingestion, ...global, ...rest },
+    max_search_duration_ms: max_search_duration,
+    max_metrics_duration_ms: max_metrics_duration,
+  }
 }

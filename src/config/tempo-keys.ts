@@ -55,7 +55,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
   'overrides.defaults': 'metrics_generator compaction forwarders storage cost_attribution',
   'overrides.defaults.ingestion': `rate_strategy max_global_traces_per_user tenant_shard_size artificial_delay`,
   'overrides.defaults.read': `max_blocks_per_tag_values_query max_condition_groups_per_tag_query
-    max_search_duration max_metrics_duration unsafe_query_hints left_pad_trace_ids metrics_spanonly_fetch
+    unsafe_query_hints left_pad_trace_ids metrics_spanonly_fetch
     span_pruning_awareness engine_bytes_tracking span_pruning_enabled`,
 }
 

@@ -12,7 +12,7 @@ describe('a file of limits by tenant', () => {
     global:
       max_bytes_per_trace: 0
   "*":
-    read: { max_bytes_per_tag_values_query: 5 }
+    read: { max_bytes_per_tag_values_query: 5, max_search_duration: 48h }
   nothing:
   empty: {}
 `,
@@ -24,7 +24,7 @@ describe('a file of limits by tenant', () => {
         retry_info_enabled: false,
         max_bytes_per_trace: 0,
       },
-      '*': { max_bytes_per_tag_values_query: 5 },
+      '*': { max_bytes_per_tag_values_query: 5, max_search_duration_ms: 172_800_000 },
       empty: {},
     })
     expect(warnings).toEqual([])

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { request, span } from '../support/otlp-gen.js'
+import { LimitsPage } from '../../src/limits/page.js'
+import { encodeTenants, LimitsView } from '../../src/limits/view.js'
+import { noLimits } from '../limits/no-limits.js'
 import { appWith, NOW_S } from './fake-frontend.js'
 
 const NS = 1_000_000_000n
@@ -255,6 +258,55 @@ describe('metrics', () => {
     expect(reply.text).toContain(words)
     expect(reply.status).toBe(400)
     expect(asked).toEqual([])
+  })
+})
+
+describe('the longest range', () => {
+  const page = LimitsPage.create()
+  const own = { max_search_duration_ms: 3_600_000, max_metrics_duration_ms: 60_000 }
+  new LimitsPage(page).publish(encodeTenants(new Map([['single-tenant', own]])))
+  const limits = new LimitsView(noLimits().defaults, new LimitsPage(page))
+  const hours = (n: number) => `start=1600000000&end=${1_600_000_000 + n * 3600}`
+  const searches = [
+    '/api/search?q=%7B%7D&',
+    '/api/search/tags?',
+    '/api/v2/search/tags?',
+    '/api/search/tag/a/values?',
+    '/api/v2/search/tag/.a/values?',
+  ]
+
+  it.each(searches)('of %s is the query-frontend’s', async (path) => {
+    const { get } = appWith({}, { query_frontend: { max_search_duration_ms: 2 * 3_600_000 } })
+    expect(await get(path + hours(2))).toMatchObject({ status: 200 })
+    expect(await get(path + hours(3))).toMatchObject({
+      status: 400,
+      text: 'range of 3h0m0s exceeds query_frontend.search.max_duration of 2h0m0s',
+    })
+  })
+
+  it.each(searches)('of %s is the tenant’s own, where it has one', async (path) => {
+    const { get, asked } = appWith({}, { limits })
+    expect(await get(path + hours(1))).toMatchObject({ status: 200 })
+    expect(asked).toHaveLength(1)
+    expect(await get(path + hours(2))).toMatchObject({
+      status: 400,
+      text: 'range of 2h0m0s exceeds overrides.single-tenant.read.max_search_duration of 1h0m0s',
+    })
+    expect(asked).toHaveLength(1)
+  })
+
+  it('of metrics is the tenant’s own, where it has one', async () => {
+    const { get } = appWith({}, { limits })
+    const reply = await get(`/api/metrics/query_range?q=x&${hours(1)}`)
+    expect(reply).toMatchObject({
+      status: 400,
+      text: 'range of 1h0m0s exceeds overrides.single-tenant.read.max_metrics_duration of 1m0s',
+    })
+  })
+
+  it('may be longer for a tenant than for the others', async () => {
+    const { get } = appWith({}, { limits, query_frontend: { max_search_duration_ms: 60_000 } })
+    expect(await get(searches[0]! + hours(1))).toMatchObject({ status: 200 })
   })
 })
 

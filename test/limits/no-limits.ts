@@ -11,6 +11,8 @@ export function noLimits(but: SomeLimits = {}): LimitsView {
     max_attribute_bytes: 0,
     max_bytes_per_trace: 0,
     max_bytes_per_tag_values_query: 0,
+    max_search_duration_ms: 0,
+    max_metrics_duration_ms: 0,
     ...but,
   })
 }

@@ -3,6 +3,7 @@ import type { Actor, Asker, AskOptions, Call, Context } from '../../bus/actor.js
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics, type Counter } from '../../lib/metrics.js'
+import { limitsIn, type LimitsSource } from '../../limits/view.js'
 import { combineTraces } from '../../otlp/combine.js'
 import { Catalog } from '../../storage/catalog.js'
 import { mergeMetrics, planMetrics } from '../../traceql/metrics.js'
@@ -63,6 +64,7 @@ export default class Frontend implements Actor {
   }
   readonly #ctx: Context<Config>
   readonly #catalogs: Catalog[]
+  readonly #limits: LimitsSource
   readonly #queries: Counter
   readonly #bytes: Counter
   readonly #duplicates: Counter
@@ -71,6 +73,7 @@ export default class Frontend implements Actor {
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
+    this.#limits = limitsIn(ctx.shared, ctx.config.overrides)
     this.#catalogs = Array.from(
       { length: ctx.config.actors.bus.partitions },
       (_, p) => new Catalog(ctx.shared[`catalog-${p}`]!),
@@ -127,7 +130,7 @@ export default class Frontend implements Actor {
 
   async #traceById(query: TraceByIdQuery, call: Call): Promise<TraceByIdReply> {
     const { parts, stats } = await this.#gather('traces', query, call, 'traceById')
-    const max_bytes = this.#ctx.config.overrides.max_bytes_per_trace
+    const max_bytes = this.#limits.of(query.tenant).max_bytes_per_trace
     const combined = combineTraces(parts.flat(), { max_bytes })
     const { trace, spanCount, droppedSpans, duplicateSpans } = combined
     if (duplicateSpans > 0) this.#duplicates.labels(query.tenant).inc(duplicateSpans)
@@ -172,7 +175,7 @@ export default class Frontend implements Actor {
 
   async #tagValues(query: TagValuesQuery, call: Call) {
     parseTag(query.tag)
-    const max_bytes = this.#ctx.config.overrides.max_bytes_per_tag_values_query
+    const max_bytes = this.#limits.of(query.tenant).max_bytes_per_tag_values_query
     const { parts } = await this.#gather('metadata', query, call, 'tagValues')
     return toTagValuesV2Response(mergeTagValues(parts, query.limit, max_bytes))
   }

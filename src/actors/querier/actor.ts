@@ -9,6 +9,7 @@ import { LocalBackend } from '../../storage/backend/local.js'
 import { openBackend } from '../../storage/backend/open.js'
 import { assembleTrace } from '../../storage/block/assemble.js'
 import { CorruptBlock, UnsupportedBlock } from '../../storage/block/encoding.js'
+import { limitsIn, type LimitsSource } from '../../limits/view.js'
 import { Catalog } from '../../storage/catalog.js'
 import { HeadArena } from '../../storage/head/arena.js'
 import { HeadReaders } from '../../storage/head/readers.js'
@@ -43,9 +44,11 @@ export default class Querier implements Actor {
   #slots!: JobSlots
   readonly #backends: Backend[] = []
   readonly #unreadable: Counter
+  readonly #limits: LimitsSource
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
+    this.#limits = limitsIn(ctx.shared, ctx.config.overrides)
     this.#unreadable = new Metrics(ctx.shared[`metrics-${ctx.component}`]).counter(
       'tempo_actors_querier_unreadable_blocks_total',
       'Blocks that a query could not read, each try counted; its answer was an error.',
@@ -148,8 +151,8 @@ export default class Querier implements Actor {
   }
 
   #tagValues(job: Parameters<QuerierAsks['tagValues']>[0], call: Call) {
-    const { tag, query, start_ns, end_ns, limit } = job.query
-    const max_bytes = this.#ctx.config.overrides.max_bytes_per_tag_values_query
+    const { tenant, tag, query, start_ns, end_ns, limit } = job.query
+    const max_bytes = this.#limits.of(tenant).max_bytes_per_tag_values_query
     const options = { start_ns, end_ns, max_bytes, deadline: () => call.signal.aborted }
     return this.#run(
       job,

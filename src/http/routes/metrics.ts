@@ -2,25 +2,22 @@
 import { Hono } from 'hono'
 import { defaultStep_ns } from '../../traceql/intervals.js'
 import { accepted, type AppDependencies, type Env } from '../dependencies.js'
+import { checkRange, longestMetrics } from '../longest-range.js'
 import { BadParam, metricsRange, step_ns, wholeNumber } from '../params.js'
 
 const EXEMPLARS_MAX = 100
 
-export function metricsRoutes({ frontend, clock, config }: AppDependencies): Hono<Env> {
-  const limits = config.query_frontend
+export function metricsRoutes({ frontend, clock, config, limits }: AppDependencies): Hono<Env> {
+  const { query_end_cutoff_ms, max_metrics_duration_ms } = config.query_frontend
+  const longest = longestMetrics(max_metrics_duration_ms)
   const read = (tenant: string, url: string) => {
     const params = new URL(url).searchParams
     const query = params.get('q') ?? params.get('query') ?? ''
     if (query === '')
       throw new BadParam('please provide a TraceQL metrics query in the parameter q')
-    const range = metricsRange(params, clock.now(), limits.query_end_cutoff_ms)
+    const range = metricsRange(params, clock.now(), query_end_cutoff_ms)
     if (range.end_ns <= range.start_ns) throw new BadParam('start must be before end')
-    const length_ms = Number((range.end_ns - range.start_ns) / 1_000_000n)
-    if (limits.max_metrics_duration_ms > 0 && length_ms > limits.max_metrics_duration_ms) {
-      throw new BadParam(
-        `range of ${length_ms / 1000} s exceeds query_frontend.metrics.max_duration of ${limits.max_metrics_duration_ms / 1000} s`,
-      )
-    }
+    checkRange(tenant, range, limits, longest)
     const exemplars = Math.min(
       wholeNumber(params, 'exemplars', EXEMPLARS_MAX, { zero: true }),
       EXEMPLARS_MAX,

@@ -2,6 +2,7 @@
 import { Hono } from 'hono'
 import { legacyTagsToQuery } from '../../traceql/legacy-tags.js'
 import { accepted, type AppDependencies, type Env } from '../dependencies.js'
+import { checkRange, longestSearch } from '../longest-range.js'
 import { BadParam, searchRange, wholeNumber } from '../params.js'
 
 const RESERVED = new Set([
@@ -17,11 +18,18 @@ const RESERVED = new Set([
   'skip_ast_transformations',
 ])
 
-export function searchRoutes({ frontend, clock, config }: AppDependencies): Hono<Env> {
+export function searchRoutes({
+  frontend,
+  clock,
+  config,
+  limits: tenants,
+}: AppDependencies): Hono<Env> {
   const limits = config.query_frontend
+  const longest = longestSearch(limits.max_search_duration_ms)
   return new Hono<Env>().get('/api/search', async (c) => {
     const params = new URL(c.req.url).searchParams
     const range = searchRange(params, clock.now(), limits.query_end_cutoff_ms)
+    checkRange(c.get('tenant'), range, tenants, longest)
     const limit = wholeNumber(params, 'limit', limits.default_result_limit)
     if (limits.max_result_limit > 0 && limit > limits.max_result_limit) {
       throw new BadParam(

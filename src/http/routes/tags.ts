@@ -1,6 +1,7 @@
 /** Owns tag names and tag values, v1 and v2. */
 import { Hono } from 'hono'
 import { accepted, type AppDependencies, type Env } from '../dependencies.js'
+import { checkRange, longestSearch } from '../longest-range.js'
 import { BadParam, searchRange, wholeNumber } from '../params.js'
 
 const SCOPES = new Set([
@@ -14,7 +15,8 @@ const SCOPES = new Set([
   'intrinsic',
 ])
 
-export function tagRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
+export function tagRoutes({ frontend, clock, config, limits }: AppDependencies): Hono<Env> {
+  const longest = longestSearch(config.query_frontend.max_search_duration_ms)
   const names = async (tenant: string, url: string) => {
     const params = new URL(url).searchParams
     const scope = params.get('scope') ?? ''
@@ -26,6 +28,7 @@ export function tagRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
     const limit = wholeNumber(params, 'limit', 0, { zero: true })
     const query = params.get('q') ?? ''
     const range = searchRange(params, clock.now())
+    checkRange(tenant, range, limits, longest)
     return accepted(
       await frontend.tagNames({
         tenant,
@@ -42,6 +45,7 @@ export function tagRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
     const limit = wholeNumber(params, 'limit', 0, { zero: true })
     const query = params.get('q') ?? ''
     const range = searchRange(params, clock.now())
+    checkRange(tenant, range, limits, longest)
     return accepted(await frontend.tagValues({ tenant, tag, query, limit, ...range }))
   }
   return new Hono<Env>()

@@ -6,6 +6,9 @@ import { ParseError } from '../../../src/traceql/errors.js'
 import { NO_TRACES, type FoundTrace } from '../../../src/traceql/search.js'
 import { Universe } from '../../../src/bus/universe.js'
 import { loadConfig } from '../../../src/config.js'
+import type { SomeLimits } from '../../../src/config/limits.js'
+import { LimitsPage } from '../../../src/limits/page.js'
+import { encodeTenants } from '../../../src/limits/view.js'
 import { MetricsPage } from '../../../src/lib/metrics.js'
 import { Catalog } from '../../../src/storage/catalog.js'
 import { record } from '../livestore/records.js'
@@ -24,12 +27,18 @@ const reply = <R>(result: R, failed: JobReply<R>['failed'] = []): JobReply<R> =>
 })
 
 /** The real frontend; queriers and backend-worker answer what the test says. */
-async function frontend(querier: Record<string, Answer>, blocks = [meta('single-tenant', 9)]) {
+async function frontend(
+  querier: Record<string, Answer>,
+  blocks = [meta('single-tenant', 9)],
+  own: Record<string, SomeLimits> = {},
+) {
   const universe = new Universe()
   const { config } = loadConfig({ files: [], env: {} })
   const shared: Record<string, SharedArrayBuffer> = { 'metrics-frontend': MetricsPage.create() }
   for (let p = 0; p < config.actors.bus.partitions; p++)
     shared[`catalog-${p}`] = Catalog.create(p, 8)
+  shared.limits = LimitsPage.create()
+  new LimitsPage(shared.limits).publish(encodeTenants(new Map(Object.entries(own))))
   const catalog = new Catalog(shared['catalog-0']!)
   const jobs: Job<Query>[] = []
   const counted = Object.entries(querier).map(([name, answer]) => [
@@ -118,6 +127,32 @@ describe('what went wrong', () => {
       },
     })
     expect(await ask.search(searchQuery)).toMatchObject({ refused: { status: 400 } })
+    await universe.stop()
+  })
+})
+
+describe('a tenant’s own limits', () => {
+  it('hold for the size of an answer with tag values', async () => {
+    const values = ['aaaa', 'bbbb', 'cccc'].map((value) => ({ type: 'string', value }))
+    const tagValues = () => reply({ values, inspected_bytes: 1, truncated: false })
+    const lengthFor = async (own: Record<string, SomeLimits>) => {
+      const { universe, ask } = await frontend({ tagValues }, undefined, own)
+      const query = { tenant: 'single-tenant', tag: '.a', query: '', limit: 0 }
+      const { ok } = (await ask.tagValues(query)) as { ok: { tagValues: readonly unknown[] } }
+      await universe.stop()
+      return ok.tagValues.length
+    }
+    expect(await lengthFor({})).toBe(3)
+    expect(await lengthFor({ another: { max_bytes_per_tag_values_query: 10 } })).toBe(3)
+    expect(await lengthFor({ 'single-tenant': { max_bytes_per_tag_values_query: 10 } })).toBe(1)
+  })
+
+  it('hold for the size of a trace in an answer', async () => {
+    const { bytes } = record('single-tenant', 1)
+    const own = { 'single-tenant': { max_bytes_per_trace: 10 } }
+    const { universe, ask } = await frontend({ traceById: () => reply([bytes]) }, undefined, own)
+    const { ok } = (await ask.traceById(traceQuery)) as { ok: { partial?: string } }
+    expect(ok.partial).toContain('max bytes: 10')
     await universe.stop()
   })
 })
