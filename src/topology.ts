@@ -13,17 +13,30 @@ import { createTopic } from './bus/topic.js'
 import { DISTRIBUTOR_GROUP, INGRESS_TOPIC } from './actors/distributor/contract.js'
 import { LIVESTORE_GROUP, TRACES_TOPIC } from './actors/livestore/contract.js'
 import { MetricsPage } from './lib/metrics.js'
-import { LimitsPage } from './limits/page.js'
+import { LIMITS_CAPACITY_BYTES, LimitsPage } from './limits/page.js'
 import { Pressure } from './lib/pressure.js'
 import { Catalog } from './storage/catalog.js'
 import { HeadArena } from './storage/head/arena.js'
 
-/** Live heads and local blocks of one partition; a store that cannot reach its backend for a day stays below. */
-const CATALOG_ENTRIES = 8192
-/** Threads that may read live heads; a slot each. */
-const ARENA_READERS = 64
-/** Requests waiting for their ack at once. */
-const ACK_SLOTS = 16_384
+/** How much each part of the shared memory holds that no configuration sets. */
+export interface SharedSizes {
+  /** Live heads and local blocks of one partition. */
+  readonly catalogEntries: number
+  /** Threads that may read live heads; a slot each. */
+  readonly arenaReaders: number
+  /** Requests waiting for their ack at once. */
+  readonly ackSlots: number
+  /** The text of the tenants' limits. */
+  readonly limits_bytes: number
+}
+
+/** A store that cannot reach its backend for a day stays below the entries. */
+const SIZES: SharedSizes = {
+  catalogEntries: 8192,
+  arenaReaders: 64,
+  ackSlots: 16_384,
+  limits_bytes: LIMITS_CAPACITY_BYTES,
+}
 
 /** What the main thread counts of the process as a whole. */
 export const PROCESS_METRICS = 'metrics-process'
@@ -107,12 +120,16 @@ export const ACTORS: readonly ActorSpec[] = [
 ]
 
 /** Makes the memory between the actors. Ring offsets start where the write-ahead log ended, so that they never go back. */
-export function createSharedMemory(config: Config, baseOffsets: readonly number[]): SharedMemory {
+export function createSharedMemory(
+  config: Config,
+  baseOffsets: readonly number[],
+  { catalogEntries, arenaReaders, ackSlots, limits_bytes }: SharedSizes = SIZES,
+): SharedMemory {
   const { partitions, ring_bytes, ingress_bytes } = config.actors.bus
   const memory: SharedMemory = {
-    acks: Acks.create({ slots: ACK_SLOTS }),
-    limits: LimitsPage.create(),
-    arena: HeadArena.create({ bytes: config.actors.head_bytes, readers: ARENA_READERS }).memory,
+    acks: Acks.create({ slots: ackSlots }),
+    limits: LimitsPage.create(limits_bytes),
+    arena: HeadArena.create({ bytes: config.actors.head_bytes, readers: arenaReaders }).memory,
   }
   const ingress = createTopic({
     name: INGRESS_TOPIC,
@@ -130,7 +147,7 @@ export function createSharedMemory(config: Config, baseOffsets: readonly number[
   for (let partition = 0; partition < partitions; partition++) {
     memory[`ingress-${partition}`] = ingress.partitions[partition]!
     memory[`traces-${partition}`] = traces.partitions[partition]!
-    memory[`catalog-${partition}`] = Catalog.create(partition, CATALOG_ENTRIES)
+    memory[`catalog-${partition}`] = Catalog.create(partition, catalogEntries)
   }
   for (const { component } of ACTORS) memory[`metrics-${component}`] = MetricsPage.create()
   memory[PROCESS_METRICS] = MetricsPage.create({ slots: 256, text_bytes: 16 * 1024 })

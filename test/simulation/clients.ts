@@ -51,9 +51,10 @@ export class Clients {
   async #untilAcknowledged(tenant: string, spans: readonly Span[]): Promise<void> {
     this.open++
     this.sent++
+    const names = spans.map(({ name }) => name)
     const body = encode(spans)
     for (;;) {
-      const result = await this.#push(tenant, body)
+      const result = await this.#push(tenant, body, names)
       if (result?.ok) {
         const { rejectedSpans, message } = result
         if (rejectedSpans === 0) break
@@ -79,13 +80,17 @@ export class Clients {
         return
       }
     }
-    ledger.noteAcknowledged(tenant, spans.map(({ name }) => name)) // prettier-ignore
+    ledger.noteAcknowledged(tenant, names)
     world.say(`acknowledged ${spans.length} spans of ${tenant}: ${spans[0]!.name}`)
     this.open--
   }
 
   /** One try; undefined when nothing came back. */
-  #push(tenant: string, body: Uint8Array): Promise<PushResult | undefined> {
+  #push(
+    tenant: string,
+    body: Uint8Array,
+    names: readonly string[],
+  ): Promise<PushResult | undefined> {
     const { outside } = world
     return new Promise((resolve) => {
       const receiver = this.house.threads.ready('receiver')
@@ -106,7 +111,12 @@ export class Clients {
       receiver.life.ends.add(lost)
       world.at(world.random.float() * NETWORK_MS, receiver.life, 'request', () => {
         const push = (receiver.actor as EdgeReceiver).push({ tenant, body })
-        void push.finally(() => receiver.life.ends.delete(lost)).then(answer)
+        void push
+          .finally(() => receiver.life.ends.delete(lost))
+          .then((result) => {
+            if (result.ok) ledger.judgeAck(names)
+            answer(result)
+          })
       })
     })
   }

@@ -31,6 +31,7 @@ export function watchDisk(config: Config): void {
       const text = () => `WAL of partition ${partition} from ${before} to ${offset}`
       world.check(offset >= before, 'offsets never go back', text)
       applied.set(partition, offset)
+      ledger.noteApplied(Number(partition), offset)
     }
     if (!STATE.test(path)) return
     for (const [key, value] of writes)

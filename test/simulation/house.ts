@@ -4,21 +4,20 @@
  */
 import BackendWorker from '../../src/actors/backend-worker/actor.js'
 import Distributor from '../../src/actors/distributor/actor.js'
-import { DISTRIBUTOR_GROUP, INGRESS_TOPIC } from '../../src/actors/distributor/contract.js'
 import Livestore from '../../src/actors/livestore/actor.js'
-import { LIVESTORE_GROUP, TRACES_TOPIC } from '../../src/actors/livestore/contract.js'
-import { Acks } from '../../src/bus/acks.js'
+import { TRACES_TOPIC } from '../../src/actors/livestore/contract.js'
 import type { ActorClass } from '../../src/bus/actor.js'
 import { releaseDeadOwner, Ring } from '../../src/bus/ring.js'
 import { Supervisor } from '../../src/bus/supervisor.js'
-import { createTopic } from '../../src/bus/topic.js'
 import type { Config } from '../../src/config.js'
 import type { Log } from '../../src/lib/log.js'
 import { systemClock } from '../../src/lib/time.js'
 import { Catalog } from '../../src/storage/catalog.js'
 import { HeadArena } from '../../src/storage/head/arena.js'
 import { readAppliedOffsets } from '../../src/storage/wal/applied.js'
+import { createSharedMemory, type SharedMemory, type SharedSizes } from '../../src/topology.js'
 import { EdgeFrontend, EdgeReceiver } from './edges.js'
+import { ledger } from './ledger.js'
 import { Threads } from './threads.js'
 import { world, type Life } from './world.js'
 
@@ -40,18 +39,21 @@ const ACTORS = {
   'backend-worker': BackendWorker,
 } as unknown as Readonly<Record<string, ActorClass>>
 
-const ACK_SLOTS = 32
+/** With few slots one is soon given to the next request, and late marks find it there. */
+const ACK_SLOTS = [2, 8, 32] as const
 const CATALOG_ENTRIES = 64
 const ARENA_READERS = 2
+const LIMITS_BYTES = 1024
 const BEAT_MS = 500
 const RESTART_MS = 500
 const READER_SLOT = 0
 
 export class House {
   readonly #config: Config
+  readonly #sizes: SharedSizes
   threads!: Threads
   process!: Life
-  #memory: Record<string, SharedArrayBuffer> = {}
+  #memory: SharedMemory = {}
   #supervisor: Supervisor | undefined
   /** Where each ring of `traces` was committed, whatever came after. */
   readonly #committed: number[] = []
@@ -62,6 +64,12 @@ export class House {
     private readonly log: Log,
   ) {
     this.#config = config
+    this.#sizes = {
+      catalogEntries: CATALOG_ENTRIES,
+      arenaReaders: ARENA_READERS,
+      ackSlots: world.random.pick(ACK_SLOTS),
+      limits_bytes: LIMITS_BYTES,
+    }
   }
 
   /** Starts a process, now; one that cannot is tried again. */
@@ -72,6 +80,7 @@ export class House {
     this.threads = new Threads(process, ACTORS, this.log)
     process.ends.add(() => {
       this.#noteOffsets()
+      ledger.forgetVolatile()
       this.#supervisor = undefined
       this.#memory = {}
       world.at(
@@ -132,7 +141,7 @@ export class House {
       const text = () => `traces/${partition} was committed at ${committed}, begins at ${offset}`
       world.check(offset >= committed, 'offsets never go back over a restart', text)
     }
-    this.#memory = this.#createMemory(offsets)
+    this.#memory = createSharedMemory(config, offsets, this.#sizes)
     const arena = new HeadArena(this.#memory.arena!)
     const supervisor = new Supervisor({
       children: COMPONENTS.map((component) => this.#spec(component)),
@@ -191,34 +200,5 @@ export class House {
         drain_timeout_ms: supervisor.drain_timeout_ms,
       },
     }
-  }
-
-  /** As `createSharedMemory` of the topology, in small. */
-  #createMemory(baseOffsets: readonly number[]): Record<string, SharedArrayBuffer> {
-    const { partitions, ring_bytes, ingress_bytes } = this.#config.actors.bus
-    const { head_bytes } = this.#config.actors
-    const memory: Record<string, SharedArrayBuffer> = {
-      acks: Acks.create({ slots: ACK_SLOTS, partitions }),
-      arena: HeadArena.create({ bytes: head_bytes, readers: ARENA_READERS }).memory,
-    }
-    const ingress = createTopic({
-      name: INGRESS_TOPIC,
-      partitions,
-      capacity_bytes: ingress_bytes,
-      groups: [{ name: DISTRIBUTOR_GROUP, mode: 'gating' }],
-    })
-    const traces = createTopic({
-      name: TRACES_TOPIC,
-      partitions,
-      capacity_bytes: ring_bytes,
-      baseOffsets,
-      groups: [{ name: LIVESTORE_GROUP, mode: 'gating' }],
-    })
-    for (let partition = 0; partition < partitions; partition++) {
-      memory[`ingress-${partition}`] = ingress.partitions[partition]!
-      memory[`traces-${partition}`] = traces.partitions[partition]!
-      memory[`catalog-${partition}`] = Catalog.create(partition, CATALOG_ENTRIES)
-    }
-    return memory
   }
 }

@@ -9,6 +9,10 @@ export class Ledger {
   readonly #appended = new Map<string, number>()
   /** Acknowledged, or seen by a query: to be found from then on. By tenant. */
   readonly #mustFind = new Map<string, Set<string>>()
+  /** In a write-ahead log by now, or in a block that was built of it. */
+  readonly #durable = new Set<string>()
+  /** Appended by the process that runs, and in no log yet: by partition, each with the end of its record. */
+  #volatile: { partition: number; end: number; names: readonly string[] }[] = []
   /** In the dead letters: acknowledged maybe, but to be looked for there. */
   readonly #putAside = new Set<string>()
   acknowledged = 0
@@ -17,8 +21,31 @@ export class Ledger {
     for (const name of names) this.sent.set(name, tenant)
   }
 
-  noteAppended(names: readonly string[]): void {
+  noteAppended(names: readonly string[], partition: number, end: number): void {
     for (const name of names) this.#appended.set(name, (this.#appended.get(name) ?? 0) + 1)
+    this.#volatile.push({ partition, end, names })
+  }
+
+  /** A transaction of the log has taken all records of a partition up to here. */
+  noteApplied(partition: number, offset: number): void {
+    this.#volatile = this.#volatile.filter((record) => {
+      if (record.partition !== partition || record.end > offset) return true
+      for (const name of record.names) this.#durable.add(name)
+      return false
+    })
+  }
+
+  /** The process has ended, its rings with it. */
+  forgetVolatile(): void {
+    this.#volatile = []
+  }
+
+  /** What is answered with an ack is durable at that moment, whatever comes next. */
+  judgeAck(names: readonly string[]): void {
+    for (const name of names) {
+      const isDurable = this.#durable.has(name) || this.#putAside.has(name)
+      world.check(isDurable, 'acknowledged = durable', () => `${name} is in no log`)
+    }
   }
 
   notePutAside(names: readonly string[]): void {

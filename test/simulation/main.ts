@@ -17,6 +17,7 @@ import { begin, world } from './world.js'
 
 /** Seeds that a job takes at once. */
 const CHUNK_SEEDS = 10
+const CHUNKS_PER_PROCESS = 100
 const REPORT_MS = 10_000
 const STACK_LINES = 30
 
@@ -155,27 +156,37 @@ async function runJobs(from: number, to: number): Promise<number> {
   return failures.length > 0 ? 1 : 0
 }
 
-function runJob(
+/** A process for so many chunks at a time: what seeds leave behind in one is bounded so. */
+async function runJob(
+  take: () => [number, number] | undefined,
+  gather: (report: Report) => void,
+): Promise<void> {
+  for (let chunk = take(); chunk; chunk = take()) await runChunks(chunk, take, gather)
+}
+
+function runChunks(
+  first: [number, number],
   take: () => [number, number] | undefined,
   gather: (report: Report) => void,
 ): Promise<void> {
   const args = ['--job', ...(flags['keep-going'] ? ['--keep-going'] : [])]
   const child = fork(fileURLToPath(import.meta.url), args)
+  let given = 0
   return new Promise((resolve, reject) => {
-    const give = () => {
-      const chunk = take()
+    const give = (chunk: [number, number] | undefined) => {
+      given++
       if (chunk) child.send(chunk)
       else child.disconnect()
     }
     child.on('message', (report: Report) => {
       gather(report)
-      give()
+      give(given < CHUNKS_PER_PROCESS ? take() : undefined)
     })
     child.on('exit', (code) => {
       if (code === 0) resolve()
       else reject(new Error(`a job ended with code ${code ?? 'none'}`))
     })
-    give()
+    give(first)
   })
 }
 

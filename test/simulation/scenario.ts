@@ -30,6 +30,8 @@ const PROBES = 3
 /** Memory for two heads of each tenant in each partition: below this, somebody may have to wait for a build. */
 const ROOMY_BYTES = 80 * 16_384
 const DRAIN_MS = 120_000
+/** Between two queries while blocks change hands: local copies go, and whoever asks must find them in the bucket. */
+const ASK_PAUSE_MS = 1000
 const LOOK_MS = 20
 
 export interface Outcome {
@@ -87,6 +89,7 @@ class Run {
   readonly #clients: Clients
   readonly #settings: Config
   #queriesOpen = 0
+  #isDrained = false
 
   constructor(log: Log) {
     const settings = (this.#settings = settingsOf(world.random))
@@ -172,6 +175,7 @@ class Run {
       isFlushed = true
     }
     void flush()
+    void this.#keepAsking()
     await this.#until(() => isFlushed, DRAIN_MS, 'everything is flushed')
     await this.#queryAll('after the flush')
     await this.#until(
@@ -180,7 +184,16 @@ class Run {
       'nothing is left over',
       () => this.#leftOver ?? '',
     )
+    this.#isDrained = true
     await this.#queryAll('at the end')
+  }
+
+  async #keepAsking(): Promise<void> {
+    for (;;) {
+      await world.sleep(world.random.float() * ASK_PAUSE_MS)
+      if (this.#isDrained) return
+      await this.#query(world.random.pick(this.#clients.tenants), 'while blocks change hands')
+    }
   }
 
   get #isUp(): boolean {

@@ -54,7 +54,7 @@ function installAppend(): void {
       fill(target, at)
       if (this.topic === TRACES_TOPIC) value = target.slice(at, at + length)
     })
-    if (end > 0 && value) ledger.noteAppended(namesInRequest(value))
+    if (end > 0 && value) ledger.noteAppended(namesInRequest(value), this.partition, end)
     return end
   }
 }

@@ -24,6 +24,7 @@ export function statfsSync(): { bavail: number; bsize: number } {
   return { bavail: disk.mood.free_bytes / BLOCK_BYTES, bsize: BLOCK_BYTES }
 }
 
+export const statSync = () => ({ isDirectory: () => true })
 export const openSync = (): number => FOLDER_FD
 export const closeSync = (): void => undefined
 export const fsyncSync = (): void => undefined
