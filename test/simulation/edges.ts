@@ -84,6 +84,11 @@ export class EdgeReceiver implements Actor {
   }
 }
 
+export interface Answer {
+  readonly found: Map<string, string[]>
+  readonly isWhole: boolean
+}
+
 /** Asks as a query does: the read set of a tenant, then each source of it, wherever it is by then. */
 export class EdgeFrontend implements Actor {
   readonly #ctx: Context<Config>
@@ -116,10 +121,11 @@ export class EdgeFrontend implements Actor {
     await this.#cache.start()
   }
 
-  /** Names of all spans of a tenant, and the blocks each is in. */
-  async query(tenant: string): Promise<Map<string, string[]>> {
+  /** Names of all spans of a tenant, and the blocks each is in. Not whole until the backend could be read: then it says so. */
+  async query(tenant: string): Promise<Answer> {
     const found = new Map<string, string[]>()
     await this.#cache.fresh()
+    const { isWhole } = this.#cache
     for (const ref of listSources(this.#catalogs, this.#cache.tenants, tenant, {})) {
       await this.#ctx.clock.sleep(world.random.float() * JOB_DELAY_MS)
       const lease = await this.#sources.open(ref)
@@ -131,7 +137,7 @@ export class EdgeFrontend implements Actor {
       }
       await lease.release()
     }
-    return found
+    return { found, isWhole }
   }
 
   async stop(): Promise<void> {

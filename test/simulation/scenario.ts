@@ -9,7 +9,7 @@ import { resetAtomics } from './atomics.js'
 import { newBucket } from './bucket.js'
 import { Clients } from './clients.js'
 import { disk, newDisk } from './disk.js'
-import type { EdgeFrontend, EdgeReceiver } from './edges.js'
+import type { Answer, EdgeFrontend, EdgeReceiver } from './edges.js'
 import { calm, layFaults, planFaults } from './faults.js'
 import { House } from './house.js'
 import { SEGMENT, watchDisk } from './durability.js'
@@ -231,11 +231,9 @@ class Run {
     this.#queriesOpen++
     for (;;) {
       const expected = ledger.expected(tenant)
-      const found = await this.#ask(tenant)
-      if (found) {
-        ledger.judge(tenant, expected, found, when)
-        break
-      }
+      const answer = await this.#ask(tenant)
+      if (answer) ledger.judge(tenant, answer.isWhole ? expected : [], answer.found, when)
+      if (answer?.isWhole === true) break
       await world.sleep(QUERY_RETRY_MS * (0.5 + world.random.float()))
     }
     this.#queriesOpen--
@@ -247,7 +245,7 @@ class Run {
   }
 
   /** One try; undefined when it failed. */
-  #ask(tenant: string): Promise<Map<string, string[]> | undefined> {
+  #ask(tenant: string): Promise<Answer | undefined> {
     const { outside } = world
     return new Promise((resolve) => {
       const frontend = this.house.threads.ready('frontend')
@@ -255,8 +253,8 @@ class Run {
         resolve(undefined)
         return
       }
-      const answer = (label: string, found?: Map<string, string[]>) =>
-        world.at(world.random.float(), outside, label, () => resolve(found))
+      const answer = (label: string, said?: Answer) =>
+        world.at(world.random.float(), outside, label, () => resolve(said))
       const lost = () => answer('query lost')
       frontend.life.ends.add(lost)
       world.at(world.random.float(), frontend.life, 'query', () => {
@@ -264,7 +262,7 @@ class Run {
           .query(tenant)
           .finally(() => frontend.life.ends.delete(lost))
           .then(
-            (found) => answer('query answered', found),
+            (said) => answer('query answered', said),
             (error: unknown) => answer(`query failed: ${String(error)}`),
           )
       })
