@@ -3,9 +3,10 @@
  * on one write-ahead log would number their records alike and overwrite each other's. The kernel ends the claim with
  * the process, so after a kill -9 nothing has to be cleaned up, and no pid can be mistaken for another.
  */
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join, relative } from 'node:path'
+import { makeFoldersSync } from '../lib/durable-folders.js'
 import { errorText, type Log } from '../lib/log.js'
 
 const NAME = 'in-use.sock'
@@ -14,7 +15,7 @@ const PATH_BYTES_MAX = 103
 
 /** Resolves with what gives the folder back; rejects when another process has it. */
 export async function claimFolder(folder: string, log: Log): Promise<() => Promise<void>> {
-  mkdirSync(folder, { recursive: true })
+  makeFoldersSync(folder)
   const path = shorter(join(folder, NAME))
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) return unguarded(log, 'its path is too long')
   let claim = await listen(path)

@@ -347,6 +347,20 @@ describe('a folder', () => {
     expect(await start(`--${key}=${folder}/file/data`)).toEqual({ code: 1, said: [text] })
   })
 
+  // As on a filesystem in which nothing can be made. Node's recursive mkdir never returns from there.
+  it.skipIf(process.platform !== 'linux').each([
+    [
+      'live-store.wal.path',
+      'cannot start: live_store.wal.path (/proc/none/data) cannot be used: the folder above it is missing, and cannot be made',
+    ],
+    [
+      'storage.trace.local.path',
+      'cannot start: the backend folder cannot be used: the folder above it is missing, and cannot be made (/proc/none/data)',
+    ],
+  ])('that cannot be made: %s', async (key, text) => {
+    expect(await start(`--${key}=/proc/none/data`)).toEqual({ code: 1, said: [text] })
+  })
+
   it.skipIf(isRoot).each([
     [
       'live-store.wal.path',

@@ -2,9 +2,9 @@
  * Owns the complete blocks on local disk: `<root>/<tenant>/<uuid>/`. A block is written in a draft folder and appears by
  * one rename of the folder, so a block that is there is whole; drafts left by a crash are removed at open.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { syncUpwards } from '../../lib/durable-folders.js'
+import { makeFolders, syncUpwards } from '../../lib/durable-folders.js'
 import { failpoint } from '../../lib/failpoints.js'
 import {
   CorruptBlock,
@@ -43,7 +43,7 @@ export class LocalBlocks {
   async sweep(
     onDamaged: (folder: string, error: unknown) => void = () => undefined,
   ): Promise<BlockMeta[]> {
-    await mkdir(this.root, { recursive: true })
+    await makeFolders(this.root)
     if (this.#options.fsync) syncUpwards(this.root)
     const found: BlockMeta[] = []
     for (const tenant of await readdir(this.root, { withFileTypes: true })) {
@@ -106,7 +106,7 @@ export class LocalBlocks {
     const folder = target + DRAFT
     await rm(folder, { recursive: true, force: true })
     failpoint('block.write.before', folder)
-    await mkdir(folder, { recursive: true })
+    await makeFolders(folder)
     return new Draft(folder, target, this.#options.fsync)
   }
 

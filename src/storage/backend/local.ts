@@ -4,7 +4,6 @@ import {
   access,
   copyFile,
   link,
-  mkdir,
   open,
   readdir,
   readFile,
@@ -18,6 +17,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { mapBounded } from '../../lib/concurrency.js'
+import { makeFolders } from '../../lib/durable-folders.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import { BackendError, ObjectNotFound, type Listing, type OpenBackend } from './backend.js'
@@ -80,7 +80,7 @@ export class LocalBackend implements OpenBackend {
 
   async ensureReady(): Promise<void> {
     try {
-      await mkdir(this.root, { recursive: true })
+      await makeFolders(this.root)
       await access(this.root, constants.R_OK | constants.W_OK | constants.X_OK)
       const probe = join(this.root, this.temporaryName())
       await writeFile(probe, '')
@@ -248,7 +248,7 @@ export class LocalBackend implements OpenBackend {
     let made: string | undefined
     for (let round = 1; ; round++) {
       try {
-        made = (await mkdir(folder, { recursive: true })) ?? made
+        made = (await makeFolders(folder)) ?? made
         await write()
         return made
       } catch (error) {

@@ -4,17 +4,9 @@
  *
  *   META PAGE   18 flags u16 (8 = meta) | 24 magic u32 | 28 version u32; the rest is in tree-check.ts
  */
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFoldersSync } from '../../lib/durable-folders.js'
 import { errorText } from '../../lib/log.js'
 import { WalCorrupt, WalDiskFull, WalFailed } from './errors.js'
 import {
@@ -40,7 +32,7 @@ const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 /** Throws `WalDiskFull` without room, `WalFailed` when the folder cannot be written to, `WalCorrupt` when its file is no LMDB file of ours. */
 export function preflight(path: string): void {
   try {
-    mkdirSync(path, { recursive: true })
+    makeFoldersSync(path)
     probe(path)
     mustBeFile(join(path, 'lock.mdb'))
     mustBeFile(join(path, 'data.mdb'))

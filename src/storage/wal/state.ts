@@ -3,10 +3,9 @@
  * such as attempts of poison records, the replay marker and dead letters. Each change is synced to disk: they are few, and what they say
  * decides what may be deleted.
  */
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from '../../lib/assert.js'
-import { syncUpwards } from '../../lib/durable-folders.js'
+import { makeFoldersSync, syncUpwards } from '../../lib/durable-folders.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import {
@@ -74,7 +73,7 @@ export class LivestoreState {
 
   static async open(options: StateOptions): Promise<LivestoreState> {
     const path = join(options.path, 'state', `p${options.partition}`)
-    mkdirSync(path, { recursive: true })
+    makeFoldersSync(path)
     const env = await LmdbEnv.openWhenRoom({ ...options, path, fsync: true }, options.waitForRoom)
     try {
       const state = new LivestoreState(env)

@@ -8,11 +8,11 @@
  * A process that dies at any point leaves one of: the newest segment open; the newest closed and its successor missing or without a
  * header (it held nothing yet); a folder in the middle of being deleted. `open` takes each of them to one open segment.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../../lib/assert.js'
-import { syncFolder } from '../../lib/durable-folders.js'
+import { makeFoldersSync, syncFolder } from '../../lib/durable-folders.js'
 import { failpoint } from '../../lib/failpoints.js'
 import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
@@ -67,7 +67,7 @@ export class Wal {
   /** Opens the log of a partition, or begins it. Throws `WalVersionUnsupported` or `WalFailed`. */
   static async open(options: WalOptions): Promise<Wal> {
     const path = join(options.path, 'wal', `p${options.partition}`)
-    mkdirSync(path, { recursive: true })
+    makeFoldersSync(path)
     const seqs = sweep(path, options.log)
     const closed: SegmentInfo[] = []
     let current: Segment | undefined
