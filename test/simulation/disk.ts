@@ -49,6 +49,13 @@ export class Disk {
   }
 
   makeFolder(path: string): void {
+    if (this.folders.has(path) || this.files.has(path)) throw fault('EEXIST', 'mkdir', path)
+    if (!this.folders.has(parentOf(path))) throw notFound('mkdir', path)
+    this.folders.add(path)
+  }
+
+  /** With those above it. */
+  makeFolders(path: string): void {
     for (let at = path; at !== '/' && !this.folders.has(at); at = parentOf(at)) this.folders.add(at)
   }
 
@@ -61,6 +68,11 @@ export class Disk {
         found.add(known.slice(prefix.length).split('/')[0]!)
     }
     return [...found].sort()
+  }
+
+  stat(path: string): { size: number; isDirectory: () => boolean } {
+    const isFolder = this.folders.has(path)
+    return { size: isFolder ? 0 : this.read(path).length, isDirectory: () => isFolder }
   }
 
   read(path: string): Uint8Array {

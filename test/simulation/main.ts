@@ -192,6 +192,8 @@ function runChunks(
 
 function serveJobs(): void {
   install()
+  // Nobody is left who wants to know.
+  process.on('disconnect', () => process.exit())
   process.on('message', ([from, to]: [number, number]) => {
     void runChunk(from, to).then((report) => process.send!(report))
   })

@@ -34,8 +34,8 @@ export function readFile(path: string): Promise<Buffer> {
   return disk.io(`read ${path}`, () => Buffer.from(disk.read(path)))
 }
 
-export function stat(path: string): Promise<{ size: number }> {
-  return disk.io(`stat ${path}`, () => ({ size: disk.read(path).length }))
+export function stat(path: string): Promise<{ size: number; isDirectory: () => boolean }> {
+  return disk.io(`stat ${path}`, () => disk.stat(path))
 }
 
 export function rename(from: string, to: string): Promise<void> {

@@ -8,6 +8,10 @@ export function mkdirSync(path: string): void {
   disk.now(`mkdir ${path}`, () => disk.makeFolder(path))
 }
 
+export function statSync(path: string): { isDirectory: () => boolean } {
+  return disk.now(`stat ${path}`, () => disk.stat(path))
+}
+
 export function readdirSync(path: string): string[] {
   return disk.now(`readdir ${path}`, () => disk.names(path))
 }
@@ -24,7 +28,6 @@ export function statfsSync(): { bavail: number; bsize: number } {
   return { bavail: disk.mood.free_bytes / BLOCK_BYTES, bsize: BLOCK_BYTES }
 }
 
-export const statSync = () => ({ isDirectory: () => true })
 export const openSync = (): number => FOLDER_FD
 export const closeSync = (): void => undefined
 export const fsyncSync = (): void => undefined

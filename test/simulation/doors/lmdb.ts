@@ -21,7 +21,7 @@ class Environment {
   readonly #tree: Map<string, Bytes>
 
   constructor(readonly path: string) {
-    disk.makeFolder(path)
+    disk.makeFolders(path)
     this.#tree = disk.tree(path)
   }
 
