@@ -60,6 +60,12 @@ export class CallGuard {
     socket.once('close', () => this.#receiving.delete(entry))
   }
 
+  /** Cuts off a connection that was told of its end, once its client had the time to read it. */
+  ending(socket: Socket): void {
+    const entry = this.#enter(LINGER_MS, () => socket.destroy())
+    socket.once('close', () => this.#receiving.delete(entry))
+  }
+
   /** Counts what a call holds until its stream is closed. `refuse` is called at most once, when it must not go on. */
   admit(call: GuardedCall, refuse: (why: 'full' | 'slow') => void): void {
     const { stream } = call

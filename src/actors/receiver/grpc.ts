@@ -134,7 +134,8 @@ export class GrpcDoor implements Door {
     socket.on('error', (error) =>
       this.#options.log.debug('connection lost', { err: errorText(error) }),
     )
-    this.#injector.injectConnection(new ShieldedSocket(socket))
+    const shielded = new ShieldedSocket(socket, () => this.#guard.ending(socket))
+    this.#injector.injectConnection(shielded)
   }
 
   async drain(deadline_ms: number): Promise<void> {

@@ -8,15 +8,20 @@
  */
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { LastWord } from './last-word.js'
 
 export class ShieldedSocket extends Duplex {
   readonly #socket: Socket
+  readonly #lastWord = new LastWord()
+  readonly #onLastWord: () => void
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
 
-  constructor(socket: Socket) {
+  /** `onLastWord` is called when HTTP/2 has told of an error that ends the connection, and will not close it. */
+  constructor(socket: Socket, onLastWord: () => void = () => {}) {
     super({ allowHalfOpen: true, emitClose: true })
     this.#socket = socket
+    this.#onLastWord = onLastWord
     this.remoteAddress = socket.remoteAddress
     this.remotePort = socket.remotePort
     socket.on('data', (chunk: Buffer) => {
@@ -38,7 +43,8 @@ export class ShieldedSocket extends Duplex {
     _encoding: BufferEncoding,
     done: (error?: Error | null) => void,
   ): void {
-    if (this.#socket.write(chunk)) done()
+    const hasRoom = this.#send(chunk)
+    if (hasRoom) done()
     else this.#socket.once('drain', done)
   }
 
@@ -48,10 +54,15 @@ export class ShieldedSocket extends Duplex {
   ): void {
     this.#socket.cork()
     let hasRoom = true
-    for (const { chunk } of chunks) hasRoom = this.#socket.write(chunk)
+    for (const { chunk } of chunks) hasRoom = this.#send(chunk)
     this.#socket.uncork()
     if (hasRoom) done()
     else this.#socket.once('drain', done)
+  }
+
+  #send(chunk: Buffer): boolean {
+    if (this.#lastWord.isIn(chunk)) this.#onLastWord()
+    return this.#socket.write(chunk)
   }
 
   override _final(done: (error?: Error | null) => void): void {
