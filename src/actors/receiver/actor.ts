@@ -77,6 +77,8 @@ export default class Receiver implements Actor {
       tenantOf: tenantResolver(config.multitenancy_enabled),
       max_message_bytes: config.distributor.max_recv_msg_size_bytes,
       retryAfter_ms: config.distributor.retry_after_on_resource_exhausted_ms,
+      log,
+      clock,
     }
     if (otlp.grpc) {
       const { GrpcDoor } = await import('./grpc.js')
