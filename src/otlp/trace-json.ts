@@ -2,7 +2,7 @@
  * Owns a trace as the JSON that Tempo answers with (gogo's jsonpb): ids and bytes base64, enums by name, 64-bit numbers
  * as strings, zero fields left out, lists of a message in the order of the schema. Built as text straight from the bytes.
  */
-import { REQUEST, type Field, type Message } from './schema.js'
+import { ANY_VALUE, REQUEST, type Field, type Message } from './schema.js'
 import {
   FIXED32,
   FIXED64,
@@ -27,6 +27,11 @@ export interface TraceJsonOptions {
 export function traceToJson(trace: Uint8Array, options: TraceJsonOptions): string {
   const printer = new Printer(trace)
   return printer.message(0, trace.length, REQUEST, options.v1 ? 'batches' : undefined)
+}
+
+/** The JSON of an AnyValue, as Tempo keeps those in parquet that it has no columns for. */
+export function anyValueToJson(value: Uint8Array): string {
+  return new Printer(value).message(0, value.length, ANY_VALUE)
 }
 
 const decoder = new TextDecoder()
