@@ -9,7 +9,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath, pathToFileURL, URL } from 'node:url'
-import { PLANTED_BUGS } from './planted-bugs.js'
+import { applyEdits, PLANTED_BUGS, TUNINGS } from './planted-bugs.js'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const ROOT = join(HERE, '..', '..')
@@ -37,17 +37,6 @@ const MODULES = new Map([
 
 /** Folders whose modules see the simulated world; the configuration is read from the real one. */
 const SIMULATED = ['actors/', 'bus/', 'storage/', 'lib/durable-folders.ts']
-
-/** Bounds and times that a short run with small data would never reach. */
-const TUNINGS = [
-  {
-    file: 'actors/backend-worker/contract.ts',
-    from: 'FRONTEND_FORGOTTEN_MS = 60_000',
-    to: 'FRONTEND_FORGOTTEN_MS = 8_000',
-  },
-  { file: 'storage/wal/keys.ts', from: 'FRAME_BYTES = 256 * 1024', to: 'FRAME_BYTES = 2048' },
-  { file: 'storage/wal/keys.ts', from: 'PART_BYTES = 8 * 1024 * 1024', to: 'PART_BYTES = 1024' },
-]
 
 let bug
 
@@ -87,7 +76,7 @@ export async function load(url, context, next) {
   const path = fileURLToPath(url)
   let text = await readFile(path, 'utf8')
   const source = sourcePath(url)
-  if (source !== undefined) text = edit(text, source)
+  if (source !== undefined) text = applyEdits([...TUNINGS, ...(bug?.edits ?? [])], source, text)
   return { format: 'module', source: await javaScriptOf(text, path), shortCircuit: true }
 }
 
@@ -114,17 +103,4 @@ async function javaScriptOf(text, path) {
   await writeFile(draft, outputText)
   await rename(draft, file)
   return outputText
-}
-
-/** An edit that fits nowhere, or in two places, is a table that is out of date. */
-function edit(text, source) {
-  for (const { file, from, to } of [...TUNINGS, ...(bug?.edits ?? [])]) {
-    if (file !== source) continue
-    const found = text.split(from).length - 1
-    if (found !== 1) {
-      throw new Error(`${found} places in src/${file} read ${JSON.stringify(from)}`)
-    }
-    text = text.replace(from, () => to)
-  }
-  return text
 }

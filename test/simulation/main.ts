@@ -1,7 +1,7 @@
 /**
  * Owns the command line of the simulator: many seeds on all cores, or one with its schedule.
  *
- *     npm run simulate -- --seeds 1..100000 [--jobs 2] [--bug <name>] [--keep-going]
+ *     npm run simulate -- --seeds 1..100000 [--jobs 2] [--bug <name>] [--keep-going] [--time-box <seconds>]
  *     npm run simulate -- --seed 4711 [--trace] [--bug <name>]
  *
  * It lives beside the tests because it runs the sources as they are, through a loader, and is no part of the package.
@@ -57,6 +57,7 @@ const { values: flags } = parseArgs({
     seed: { type: 'string' },
     jobs: { type: 'string', default: String(availableParallelism()) },
     bug: { type: 'string' },
+    'time-box': { type: 'string', default: 'Infinity' },
     trace: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
     job: { type: 'boolean', default: false },
@@ -121,10 +122,11 @@ function replayLine({ seed, message }: Failure): string {
   return `FAILED seed=${seed} ${message} | replay: npm run simulate -- --seed ${seed} --trace${bug}`
 }
 
-/** A job takes chunks until there are none or one has failed. */
+/** A job takes chunks until there are none, one has failed, or the time is up. */
 async function runJobs(from: number, to: number): Promise<number> {
   const totals = { ...NOTHING }
   const failures: Failure[] = []
+  const timeBox_ms = Number(flags['time-box']) * 1000
   const started = performance.now()
   let next = from
   const summary = () => {
@@ -139,6 +141,7 @@ async function runJobs(from: number, to: number): Promise<number> {
   const timer = setInterval(() => process.stderr.write(`${summary()}\n`), REPORT_MS)
   const take = (): [number, number] | undefined => {
     if (next > to || (failures.length > 0 && !flags['keep-going'])) return undefined
+    if (performance.now() - started >= timeBox_ms) return undefined
     const first = next
     next = Math.min(to + 1, next + CHUNK_SEEDS)
     return [first, next - 1]

@@ -8,3 +8,5 @@ export interface PlantedBug {
   readonly edits: readonly Edit[]
 }
 export declare const PLANTED_BUGS: Readonly<Record<string, PlantedBug>>
+export declare const TUNINGS: readonly Edit[]
+export declare function applyEdits(edits: readonly Edit[], source: string, text: string): string
