@@ -6,6 +6,8 @@
  *   npm run faults                     everything at its full length: some hours
  *   npm run faults -- kills points     these parts alone; the figures of the others stay, each with its own date and commit
  *   npm run faults -- --slice          what fits into ten minutes, for CI; writes nothing
+ *
+ * FAULTS_REPORTS=FOLDER has vitest's reports put there as JSON, one for each part.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import console from 'node:console'
@@ -58,14 +60,14 @@ if (unknown !== undefined) {
   process.exit(2)
 }
 const lengths = isSlice
-  ? { CHAOS_KILLS: '4', CHAOS_WAYS: 'one', CHAOS_OUTAGE_S: '10', OVERLOAD_SECONDS: '20', OVERLOAD_LIMITS: '512MiB' } // prettier-ignore
+  ? { CHAOS_KILLS: '3', CHAOS_WAYS: 'one', CHAOS_OUTAGE_S: '10', OVERLOAD_SECONDS: '20', OVERLOAD_LIMITS: '512MiB' } // prettier-ignore
   : { CHAOS_KILLS: '100', OVERLOAD_SECONDS: '300', OVERLOAD_LIMITS: '512MiB,LEAST tuned' }
 
 const results = {}
 const began = performance.now()
 for (const name of named.length > 0 ? named : Object.keys(PARTS)) {
   console.log(`\n=== ${name} (${Math.round((performance.now() - began) / 1000)} s)`)
-  results[name] = await run(PARTS[name])
+  results[name] = await run(name, PARTS[name])
   if (!isSlice) keep(name, results[name])
 }
 const failed = Object.keys(results).filter((name) => !results[name].passed)
@@ -73,11 +75,11 @@ console.log(`\n${tables(results)}\n${summary(results)}`)
 if (failed.length > 0) console.error(`failed: ${failed.join(', ')}`)
 process.exit(failed.length > 0 ? 1 : 0)
 
-async function run({ command, slice, rows }) {
+async function run(name, { command, slice, rows }) {
   const folder = mkdtempSync(join(tmpdir(), 'faults-'))
   const file = join(folder, 'rows')
   const started = performance.now()
-  const { code, output } = await child(isSlice ? (slice ?? command) : command, file)
+  const { code, output } = await child(name, isSlice ? (slice ?? command) : command, file)
   const found = rows ? rows(output) : rowsOf(file)
   rmSync(folder, { recursive: true, force: true })
   return {
@@ -91,12 +93,16 @@ async function run({ command, slice, rows }) {
 }
 
 /** Shows what it prints, and keeps it. It ends by force when the whole slice takes longer than it may. */
-function child([program, ...args], rowsFile) {
+function child(name, [program, ...args], rowsFile) {
   const env = {
     ...lengths,
     ...process.env,
     FAULTS: isSlice ? 'slice' : 'full',
     FAULTS_ROWS: rowsFile,
+  }
+  const reports = process.env.FAULTS_REPORTS
+  if (reports !== undefined && args[0] === 'vitest') {
+    args.push('--reporter=default', '--reporter=json', `--outputFile.json=${reports}/${name}.json`)
   }
   const started = spawn(program, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'], detached: true }) // prettier-ignore
   let output = ''
