@@ -5,6 +5,7 @@ import type { Clock } from '../lib/time.js'
 import type { MessagePort } from 'node:worker_threads'
 import { describeExit, type ExitStatus, type WayToDie } from './actor.js'
 import { errorCode } from './ask-errors.js'
+import { Crashes } from './crashes.js'
 import type { Birth, FromActor, ToActor } from './protocol.js'
 import type { HeapLimits, Spawn, Thread } from './thread.js'
 import { createVitals, VitalsReader, type Vitals } from './vitals.js'
@@ -121,8 +122,7 @@ export class Child {
   readonly #vitals = new VitalsReader(this.#vitalsShared)
   readonly #exits: ExitRecord[] = []
   readonly #settled = new Set<() => void>()
-  /** Times of the crashes that count for the intensity. */
-  #crashes_ms: number[] = []
+  readonly #crashes: Crashes
   #state: ChildState = 'idle'
   #live: Incarnation | undefined
   #generation = -1
@@ -140,6 +140,7 @@ export class Child {
   ) {
     this.name = `${spec.component}-${spec.index}`
     this.policy = { ...DEFAULT_RESTART, ...defaults, ...spec.restart }
+    this.#crashes = new Crashes(this.policy)
   }
 
   get state(): ChildState {
@@ -206,6 +207,13 @@ export class Child {
   die(how: WayToDie): boolean {
     this.#live?.thread.post({ type: 'die', how })
     return this.#live !== undefined
+  }
+
+  /** The cause of its latest so many crashes is gone: they count no more. False when that has been said too often. */
+  forgive(crashes: number): boolean {
+    if (!this.#crashes.forgive(crashes, this.host.clock.monotonic())) return false
+    this.#failuresInRow = Math.max(0, this.#failuresInRow - crashes)
+    return true
   }
 
   /**
@@ -330,9 +338,7 @@ export class Child {
       this.#enter('stopped')
       return
     }
-    this.#crashes_ms = this.#crashes_ms.filter((at_ms) => now_ms - at_ms < policy.period_ms)
-    this.#crashes_ms.push(now_ms)
-    if (this.#crashes_ms.length > policy.intensity) {
+    if (this.#crashes.add(now_ms)) {
       this.#enter('failed')
       host.exhausted(this, status)
       return

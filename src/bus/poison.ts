@@ -113,6 +113,8 @@ export interface PoisonGuardOptions {
   /** Records that came after the death are above suspicion. */
   readonly tail: number
   readonly count: (value: Uint8Array) => number
+  /** So many deaths are explained by a record that was put aside just now. */
+  readonly forgive?: (deaths: number) => Promise<void>
   readonly clock: Clock
   readonly log: Log
   readonly signal: AbortSignal
@@ -263,6 +265,7 @@ export class PoisonGuard {
     this.#suspicions.delete(identity)
     this.#letters.set(identity, record.value.length)
     this.#measure()
+    await this.#options.forgive?.(poison.tries)
     return { aside: spans }
   }
 

@@ -56,6 +56,13 @@ export interface SupervisorHooks {
 export interface SupervisorAsks {
   status(): SupervisorStatus
   crash(request: CrashRequest): CrashReply
+  forgive(request: ForgiveRequest): boolean
+}
+
+/** What killed an actor so often has been put aside: those deaths do not count for its intensity. */
+export interface ForgiveRequest {
+  name: string // the child that says so of itself
+  crashes: number
 }
 
 export interface CrashRequest {
@@ -95,7 +102,11 @@ export class Supervisor {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#log = options.log
-    this.asks = { status: () => this.status(), crash: (request) => this.crash(request) }
+    this.asks = {
+      status: () => this.status(),
+      crash: (request) => this.crash(request),
+      forgive: (request) => this.forgive(request),
+    }
     const host = this.#host()
     for (const spec of options.children) {
       const child = new Child(spec, host, options.restart)
@@ -156,6 +167,14 @@ export class Supervisor {
     const child = named.find((candidate) => candidate.hasThread)
     if (!child?.die(how)) return { kind: 'refused', reason: 'not_running' }
     return { kind: 'crashing', name: child.name, generation: child.status().generation }
+  }
+
+  /** Lets a child's latest crashes count no more; false when there is no such child, or too much was forgiven already. */
+  forgive({ name, crashes }: ForgiveRequest): boolean {
+    const isForgiven = this.#children.find((child) => child.name === name)?.forgive(crashes)
+    if (isForgiven) this.#log.info('crashes forgiven: their cause is put aside', { name, crashes })
+    else this.#log.warn('crashes not forgiven: too many causes were put aside', { name, crashes })
+    return isForgiven ?? false
   }
 
   get #isStopping(): boolean {

@@ -69,6 +69,8 @@ class World {
   /** Content that kills its consumer. */
   poison = new Set<string>()
   deaths = 0
+  /** What the supervisor was told of deaths that are explained. */
+  readonly forgiven: number[] = []
   #actorId = 0
   #hasDied = false
 
@@ -131,6 +133,7 @@ class World {
       ...{ topic: TOPIC, room: this.room, ledger: this.disk, death, window_bytes: WINDOW_BYTES },
       ...{ tail: this.ring.tail, clock: this.clock, log: silentLog },
       ...{ signal: this.stopping.signal, progress: () => undefined, count: () => 2 },
+      forgive: (deaths) => Promise.resolve(void this.forgiven.push(deaths)),
     })
   }
 
@@ -161,6 +164,18 @@ describe('a record that kills its consumer', () => {
     ])
     expect(Buffer.from([...world.disk.letters.values()][0]!.bytes).toString()).toBe('bad')
     expect(world.disk.tries.size).toBe(0)
+  })
+
+  it('explains its deaths once it is put aside, and not before', async () => {
+    world.poison.add('bad').add('evil')
+    for (const value of ['bad', 'evil', 'c']) world.send(value)
+    for (let deaths = 0; deaths < TRIES_MAX; deaths++) await world.live()
+    expect(world.forgiven).toEqual([])
+    await world.liveOn()
+    expect(world.forgiven).toEqual([TRIES_MAX, TRIES_MAX])
+    world.send('bad')
+    await world.liveOn()
+    expect(world.forgiven).toHaveLength(2)
   })
 
   it('is known by its bytes after the process has died in between: the ring is gone, the sender comes again', async () => {

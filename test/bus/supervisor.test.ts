@@ -1,6 +1,7 @@
 /** Supervision on a fake clock with fake threads: every restart rule, in no time. */
 import { describe, expect, it } from 'vitest'
 import type { ChildSpec } from '../../src/bus/child.js'
+import { PARDONS_MAX } from '../../src/bus/crashes.js'
 import { Supervisor, type SupervisorOptions } from '../../src/bus/supervisor.js'
 import { FakeClock } from '../../src/lib/fake-clock.js'
 import { createLog } from '../../src/lib/log.js'
@@ -225,6 +226,56 @@ describe('restart', () => {
     await live(40_000)
     threads.latest('only-0').exit(1)
     expect(events.filter((e) => e.startsWith('restart')).at(-1)).toBe('restart only-0 300')
+  })
+
+  it('counts no crash whose cause was put aside', async () => {
+    const { threads, supervisor, clock, child, events } = world([spec('only')])
+    await supervisor.start()
+    for (let poison = 0; poison < PARDONS_MAX; poison++) {
+      for (let crash = 0; crash < 3; crash++) {
+        threads.latest('only-0').exit(1)
+        await clock.advance(500)
+      }
+      expect(supervisor.forgive({ name: 'only-0', crashes: 3 })).toBe(true)
+    }
+    expect(child('only-0').state).toBe('ready')
+    // A replacement comes as soon as after a first crash.
+    threads.latest('only-0').exit(1)
+    expect(events.at(-1)).toBe('restart only-0 75')
+  })
+
+  it('forgives no crash beyond the latest ones that are explained', async () => {
+    const { threads, supervisor, clock, events } = world([spec('only')])
+    await supervisor.start()
+    const crash = async () => {
+      threads.latest('only-0').exit(1)
+      await clock.advance(5000)
+    }
+    for (let n = 0; n < 5; n++) await crash()
+    expect(supervisor.forgive({ name: 'only-0', crashes: 3 })).toBe(true)
+    for (let n = 0; n < 3; n++) await crash()
+    expect(events).not.toContain('escalate only-0')
+    await crash()
+    expect(events).toContain('escalate only-0')
+  })
+
+  it('gives up a child that dies of everything, though each cause is put aside', async () => {
+    const { threads, supervisor, clock, events, lines } = world([spec('only')])
+    await supervisor.start()
+    let crashes = 0
+    while (!events.includes('escalate only-0') && crashes < 1000) {
+      for (let n = 0; n < 3 && !events.includes('escalate only-0'); n++, crashes++) {
+        threads.latest('only-0').exit(1)
+        await clock.advance(1000)
+      }
+      supervisor.forgive({ name: 'only-0', crashes: 3 })
+    }
+    expect(crashes).toBe(3 * PARDONS_MAX + 6)
+    expect(lines.join('')).toContain('crashes not forgiven')
+  })
+
+  it('forgives nothing to an actor that is not there', () => {
+    expect(world().supervisor.forgive({ name: 'other-0', crashes: 3 })).toBe(false)
   })
 
   it('heals five crashes a minute and gives up at the sixth: drains the others in order, exits 1', async () => {

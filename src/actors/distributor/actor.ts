@@ -7,7 +7,7 @@ import { AckMarker } from '../../bus/acks.js'
 import { poisonOf } from '../../bus/chaos.js'
 import { Consumer, type BusRecord } from '../../bus/consumer.js'
 import { assignGroup, countAttempt } from '../../bus/group.js'
-import { lastDeath } from '../../bus/last-death.js'
+import { forgiveDeaths, lastDeath } from '../../bus/last-death.js'
 import { PoisonGuard, TrialRoom, type Death } from '../../bus/poison.js'
 import { BACK_PRESSURED, RECORD_TOO_LONG, type Ring } from '../../bus/ring.js'
 import { openRings } from '../../bus/topic.js'
@@ -113,6 +113,7 @@ export default class Distributor implements Actor {
         window_bytes: SUSPECT_BYTES,
         tail: ring.tail,
         count: countSpans,
+        forgive: (deaths) => forgiveDeaths(this.#ctx, deaths),
         ...{ clock, log, signal },
         progress: () => this.#ctx.progress(),
       })

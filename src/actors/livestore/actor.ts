@@ -7,7 +7,7 @@ import type { Actor, Context } from '../../bus/actor.js'
 import { poisonOf } from '../../bus/chaos.js'
 import { BATCH_BYTES_MAX_DEFAULT, Consumer } from '../../bus/consumer.js'
 import { assignGroup, countAttempt } from '../../bus/group.js'
-import { lastDeath } from '../../bus/last-death.js'
+import { forgiveDeaths, lastDeath } from '../../bus/last-death.js'
 import { PoisonGuard, TrialRoom, type Death } from '../../bus/poison.js'
 import { Ring } from '../../bus/ring.js'
 import type { Config } from '../../config.js'
@@ -182,7 +182,11 @@ export default class Livestore implements Actor {
     quarantine.own(number, state)
     const slice = await recover({
       ...common,
-      guard: await ReplayGuard.open({ ...common, quarantine, segments: wal.segments(), death }),
+      guard: await ReplayGuard.open({
+        ...common,
+        ...{ quarantine, segments: wal.segments(), death },
+        forgive: (deaths) => forgiveDeaths(this.#ctx, deaths),
+      }),
       killer: this.#killerOf('replay'),
     })
     const consumer = this.#consumer(ring, wal.appliedOffset)
@@ -231,6 +235,7 @@ export default class Livestore implements Actor {
       window_bytes: BATCH_BYTES_MAX_DEFAULT,
       tail: ring.tail,
       count: countSpans,
+      forgive: (deaths) => forgiveDeaths(this.#ctx, deaths),
       ...{ clock, log, signal: this.#stopping.signal },
       progress: () => this.#ctx.progress(),
     })

@@ -34,6 +34,8 @@ export interface ReplayGuardOptions {
   readonly segments: readonly { readonly seq: number }[]
   /** How the predecessor died, if there was one in this process. */
   readonly death: Death | undefined
+  /** So many deaths are explained by a record that was put aside just now. */
+  readonly forgive?: (deaths: number) => Promise<void>
 }
 
 export class ReplayGuard {
@@ -133,6 +135,7 @@ export class ReplayGuard {
     await quarantine.quarantine('traces', partition, poison, { wasAcknowledged: true })
     await state.setNote(`${SKIP}${offset}`, segment)
     this.#skipped.add(offset)
+    await this.#options.forgive?.(poison.tries)
   }
 
   async #set(mark: Mark | undefined): Promise<void> {
