@@ -13,6 +13,11 @@ export interface TenantLimits {
   /** 0 = as `query_frontend` has it; so too the next. */
   readonly max_search_duration_ms: number
   readonly max_metrics_duration_ms: number
+  /** 0 = as `backend_worker` has it; so too the next, of `backend_scheduler`. */
+  readonly block_retention_ms: number
+  readonly compaction_window_ms: number
+  /** Its blocks are neither merged nor deleted. */
+  readonly compaction_disabled: boolean
 }
 
 export type LimitName = keyof TenantLimits
@@ -29,6 +34,9 @@ export const LIMIT_KEYS: Readonly<Record<LimitName, readonly [section: string, k
   max_bytes_per_tag_values_query: ['read', 'max_bytes_per_tag_values_query'],
   max_search_duration_ms: ['read', 'max_search_duration'],
   max_metrics_duration_ms: ['read', 'max_metrics_duration'],
+  block_retention_ms: ['compaction', 'block_retention'],
+  compaction_window_ms: ['compaction', 'compaction_window'],
+  compaction_disabled: ['compaction', 'compaction_disabled'],
 }
 
 export const LIMIT_NAMES = Object.keys(LIMIT_KEYS) as readonly LimitName[]

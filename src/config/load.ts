@@ -186,8 +186,15 @@ function toConfig(settings: Settings, memory: MemoryPlan, cwd: string): Config {
       local_path: resolve(cwd, trace.local.path),
       s3: trace.s3,
       blocklist_poll_ms: trace.blocklist_poll,
+      tenant_index: {
+        isBuilder: trace.blocklist_poll_tenant_index_builders > 0,
+        stale_ms: trace.blocklist_poll_stale_tenant_index,
+        hasFallback: trace.blocklist_poll_fallback,
+      },
       block_version: trace.block.version,
     },
+    compaction: toCompaction(settings),
+    retention: toRetention(settings),
     overrides: toOverrides(settings, cwd),
     memory,
     actors: toActors(settings, memory),
@@ -234,6 +241,32 @@ function toQueryFrontend({ query_frontend }: Settings): Config['query_frontend']
     query_end_cutoff_ms: query_frontend.query_end_cutoff,
     max_retries: query_frontend.max_retries,
     api_timeout_ms: query_frontend.api_timeout,
+  }
+}
+
+function toCompaction({ backend_scheduler, backend_worker }: Settings): Config['compaction'] {
+  const { compaction, ...inputs } = backend_scheduler.provider.compaction
+  return {
+    window_ms: compaction.compaction_window,
+    max_objects: compaction.max_compaction_objects,
+    max_block_bytes: compaction.max_block_bytes,
+    min_input_blocks: inputs.min_input_blocks,
+    max_input_blocks: inputs.max_input_blocks,
+    max_level: inputs.max_compaction_level,
+    cycle_ms: backend_worker.compaction.compaction_cycle,
+    max_time_per_tenant_ms: backend_worker.compaction.max_time_per_tenant,
+  }
+}
+
+function toRetention({ backend_scheduler, backend_worker, actors }: Settings): Config['retention'] {
+  const { max_bytes, low_watermark } = actors.retention
+  return {
+    interval_ms: backend_scheduler.provider.retention.interval,
+    block_retention_ms: backend_worker.compaction.block_retention,
+    compacted_block_retention_ms: backend_worker.compaction.compacted_block_retention,
+    concurrency: backend_worker.compaction.retention_concurrency,
+    max_bytes,
+    low_bytes: Math.floor((max_bytes * low_watermark) / 100),
   }
 }
 

@@ -46,15 +46,32 @@ export const limitsSection = section({
       'The longest time range of a metrics query; 0 = as query_frontend.metrics.max_duration.',
     ),
   }),
+  compaction: section({
+    block_retention: duration(
+      '0',
+      'A block is deleted this long after its last span; 0 = as backend_worker.compaction.block_retention.',
+    ),
+    compaction_window: duration(
+      '0',
+      'Blocks are merged within windows of this length; 0 = as backend_scheduler.provider.compaction.compaction.compaction_window.',
+    ),
+    compaction_disabled: flag(
+      false,
+      'Blocks are neither merged nor deleted: another program does, or nobody.',
+    ),
+  }),
 })
 
 export type LimitSettings = SettingsOf<typeof limitsSection>
 
-export function toLimits({ ingestion, global, read }: LimitSettings): TenantLimits {
+export function toLimits({ ingestion, global, read, compaction }: LimitSettings): TenantLimits {
   const { max_search_duration, max_metrics_duration, ...rest } = read
   return {
     ...{ ...ingestion, ...global, ...rest },
     max_search_duration_ms: max_search_duration,
     max_metrics_duration_ms: max_metrics_duration,
+    block_retention_ms: compaction.block_retention,
+    compaction_window_ms: compaction.compaction_window,
+    compaction_disabled: compaction.compaction_disabled,
   }
 }

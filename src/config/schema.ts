@@ -12,6 +12,7 @@ import {
   text,
   type SettingsOf,
 } from './fields.js'
+import { backend_scheduler, backend_worker, retention } from './backend-sections.js'
 import { limitsSection } from './overrides.js'
 
 export const DEFAULT_GRPC_ENDPOINT = '127.0.0.1:4317'
@@ -167,6 +168,20 @@ const storage = section('Where blocks are kept for good.', {
       }),
     }),
     blocklist_poll: duration('5m', "How often the backend's blocks are listed.", { min: '100ms' }),
+    blocklist_poll_tenant_index_builders: int(
+      2,
+      0,
+      1000,
+      "0 = the lists of blocks (index.pb.zst, index.json.gz) are another program's, and read; else they are written here.",
+    ),
+    blocklist_poll_stale_tenant_index: duration(
+      '0',
+      'A list that is older is not believed; 0 = of any age.',
+    ),
+    blocklist_poll_fallback: flag(
+      true,
+      'Without a list to believe, blocks are listed one by one; off = the poll fails.',
+    ),
   }),
 })
 
@@ -217,6 +232,7 @@ const actors = section('What Tempo has no key for.', {
     }),
     drain_timeout: duration('4s', 'An ordered stop takes no longer.', { min: '100ms' }),
   }),
+  retention,
   ack_timeout: duration('10s', 'A request that is not durable by then is refused, retryably.', {
     min: '100ms',
   }),
@@ -238,6 +254,8 @@ export const schema = section({
   querier,
   query_frontend,
   storage,
+  backend_scheduler,
+  backend_worker,
   overrides,
   memory,
   actors,

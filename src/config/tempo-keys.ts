@@ -4,7 +4,7 @@
 const UNSUPPORTED: Readonly<Record<string, string>> = {
   '': `http_api_prefix stream_over_http_enabled shutdown_delay internal_server memberlist usage_report cache
     enable_go_runtime_metrics span_profiling metrics_generator metrics_generator_client ingest block_builder
-    live_store_client backend_scheduler backend_scheduler_client backend_worker`,
+    live_store_client backend_scheduler_client`,
   memory: 'automemlimit_enabled automemlimit_ratio',
   server: `http_listen_network http_listen_conn_limit grpc_listen_network grpc_listen_address grpc_listen_port
     grpc_listen_conn_limit grpc_collect_max_streams_by_conn proxy_protocol_enabled tls_cipher_suites tls_min_version
@@ -41,7 +41,6 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
     remove_owner_on_shutdown`,
   'live_store.wal': 'ingestion_time_range_slack',
   'storage.trace': `pool wal search blocklist_poll_concurrency blocklist_poll_tenant_concurrency
-    blocklist_poll_fallback blocklist_poll_tenant_index_builders blocklist_poll_stale_tenant_index
     blocklist_poll_jitter_ms blocklist_poll_tolerate_consecutive_errors blocklist_poll_tolerate_tenant_failures
     empty_tenant_deletion_enabled empty_tenant_deletion_age gcs azure cache background_cache memcached redis
     cache_min_compaction_level cache_max_block_age`,
@@ -51,12 +50,29 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
     tls_cipher_suites tls_min_version session_token part_size hedge_requests_at hedge_requests_up_to
     retry_max_attempts retry_backoff_initial retry_backoff_max signature_v2 enable_dual_stack bucket_lookup_type tags
     storage_class metadata native_aws_auth_enabled list_blocks_concurrency sse`,
+  backend_scheduler: 'work maintenance_interval backend_flush_interval job_timeout local_work_path',
+  'backend_scheduler.provider': 'redaction',
+  'backend_scheduler.provider.compaction':
+    'measure_interval max_jobs_per_tenant min_cycle_interval',
+  'backend_scheduler.provider.compaction.compaction': `block_retention compacted_block_retention retention_concurrency
+    max_time_per_tenant compaction_cycle`,
+  backend_worker:
+    'backend_scheduler_addr backoff override_ring_key ring finish_on_shutdown_timeout',
+  'backend_worker.compaction': 'compaction_window max_compaction_objects max_block_bytes',
   overrides: 'user_configurable_overrides enable_legacy_overrides',
-  'overrides.defaults': 'metrics_generator compaction forwarders storage cost_attribution',
+  'overrides.defaults': 'metrics_generator forwarders storage cost_attribution',
   'overrides.defaults.ingestion': `rate_strategy max_global_traces_per_user tenant_shard_size artificial_delay`,
   'overrides.defaults.read': `max_blocks_per_tag_values_query max_condition_groups_per_tag_query
     unsafe_query_hints left_pad_trace_ids metrics_spanonly_fetch
     span_pruning_awareness engine_bytes_tracking span_pruning_enabled`,
+}
+
+/** Tempo has these keys in two sections each, and reads one. */
+function inOther(section: string, other: string): Record<string, string> {
+  const keys = UNSUPPORTED[section]!.split(/\s+/)
+  return Object.fromEntries(
+    keys.map((key) => [`${section}.${key}`, `as in Tempo it is ${other}.${key} that counts`]),
+  )
 }
 
 /** Where the meaning of such a key is, when it is somewhere. */
@@ -73,6 +89,8 @@ const INSTEAD: Readonly<Record<string, string>> = {
   usage_report: 'nothing is ever reported',
   memberlist: 'one process needs no ring',
   ingest: 'the topics are in shared memory, see actors.bus',
+  ...inOther('backend_scheduler.provider.compaction.compaction', 'backend_worker.compaction'),
+  ...inOther('backend_worker.compaction', 'backend_scheduler.provider.compaction.compaction'),
   live_store_client: 'actors ask each other within the process',
 }
 

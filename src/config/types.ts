@@ -58,7 +58,36 @@ export interface Config {
       forcepathstyle: boolean
     }
     blocklist_poll_ms: number
+    tenant_index: {
+      /** False: another program writes it, and it is read. */
+      isBuilder: boolean
+      /** 0 = of any age. */
+      stale_ms: number
+      /** Without it, blocks are listed. */
+      hasFallback: boolean
+    }
     block_version: string
+  }
+  compaction: {
+    window_ms: number
+    max_objects: number
+    max_block_bytes: number
+    min_input_blocks: number
+    max_input_blocks: number
+    /** 0 = any. */
+    max_level: number
+    cycle_ms: number
+    max_time_per_tenant_ms: number
+  }
+  retention: {
+    interval_ms: number
+    block_retention_ms: number
+    compacted_block_retention_ms: number
+    concurrency: number
+    /** Of all blocks in the backend; 0 = any size. */
+    max_bytes: number
+    /** Deleted down to, when they are more. */
+    low_bytes: number
   }
   /** The default limits, and where the tenants' own are. */
   overrides: TenantLimits & {

@@ -128,8 +128,6 @@ server:
       ...[
         '8:5: storage.trace.wal is a key of Tempo that tempo-actors does not read: the write-ahead log is in live_store.wal.path',
         '14:5: overrides.defaults.metrics_generator is a key of Tempo that tempo-actors does not read; it is ignored',
-        '24:1: backend_worker is a key of Tempo that tempo-actors does not read; it is ignored',
-        '27:1: backend_scheduler is a key of Tempo that tempo-actors does not read; it is ignored',
       ].map((warning) => `old.yaml (migrated):${warning}`),
     ])
   })

@@ -13,6 +13,9 @@ export function noLimits(but: SomeLimits = {}): LimitsView {
     max_bytes_per_tag_values_query: 0,
     max_search_duration_ms: 0,
     max_metrics_duration_ms: 0,
+    block_retention_ms: 0,
+    compaction_window_ms: 0,
+    compaction_disabled: false,
     ...but,
   })
 }
