@@ -11,6 +11,19 @@ import { world } from './world.js'
 type Fault = (house: House) => void
 
 const STEPS_MAX = 60
+/** Kinds of steps, by what their labels begin with: on rings, acks, heads, catalogs, the disk, LMDB, the bucket. */
+const ENDS_BEFORE = [
+  'append to',
+  'commit traces',
+  'commit ingress',
+  'commit',
+  'acks.',
+  'head.',
+  'catalog.',
+  'rename',
+  'rm',
+  'bucket: put',
+] as const
 const WINDOW_MS = 3000
 const ZOMBIE_MS = 2500
 const HOUR_MS = 3_600_000
@@ -34,6 +47,11 @@ const FAULTS = {
   death: (house) => {
     const life = victim(house)
     if (life) life.stepsLeft = 1 + world.random.below(STEPS_MAX)
+  },
+  /** A few steps are rare among all, and the ones that matter: each kind of step gets its share. */
+  deathBefore: (house) => {
+    const life = victim(house)
+    if (life) life.endsBefore = world.random.pick(ENDS_BEFORE)
   },
   deathAtAwait: (house) => {
     const life = victim(house)
@@ -166,6 +184,7 @@ export function calm(house: House): void {
   world.clockStep_ms = world.clockStepMax_ms
   for (const { life } of house.threads.residents.values()) {
     life.stepsLeft = Infinity
+    life.endsBefore = undefined
     if (life.stalledUntil_ms < Infinity) life.stalledUntil_ms = 0
   }
   house.process.stalledUntil_ms = 0

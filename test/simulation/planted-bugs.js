@@ -34,6 +34,7 @@ export function applyEdits(edits, source, text) {
   return text
 }
 
+/** The ones that are found soon come first: a time box may end before the others. */
 export const PLANTED_BUGS = {
   'lost-notify': {
     text: 'a commit wakes nobody: acks come when somebody re-checks',
@@ -49,14 +50,6 @@ export const PLANTED_BUGS = {
       },
     ],
   },
-  'commit-before-write': {
-    text: 'the ring is committed before the write-ahead log has the records',
-    edits: [{ file: PARTITION, from: APPEND, to: `consumer.commit(applied)\n      ${APPEND}` }],
-  },
-  'publish-before-commit': {
-    text: 'rows are shown before the write-ahead log has them',
-    edits: [{ file: PARTITION, from: APPEND, to: `${PUBLISH}\n      ${APPEND}` }],
-  },
   'ack-before-commit': {
     text: 'the receiver answers when a request is routed, not when it is committed',
     edits: [
@@ -67,37 +60,9 @@ export const PLANTED_BUGS = {
       },
     ],
   },
-  'double-apply': {
-    text: 'a replacement reads from where the ring was committed, not from what the log has applied',
-    edits: [
-      { file: LIVESTORE, from: '{ actorId, epoch, from, reuses', to: '{ actorId, epoch, reuses' },
-      { file: LIVESTORE, from: 'consumer.commit(from)', to: 'if (from < 0) consumer.commit(from)' },
-    ],
-  },
-  'stale-epoch': {
-    text: 'who has lost the group goes on reading and committing',
-    edits: [
-      {
-        file: 'bus/consumer.ts',
-        from: 'return ownsGroup(this.ring, this.group, this.#actorId, this.#epoch)',
-        to: 'return ownsGroup !== undefined && this.#actorId + this.#epoch > 0',
-      },
-    ],
-  },
-  'stale-generation': {
-    text: 'a late mark for a request that was given up counts for the next one in its slot',
-    edits: [
-      {
-        file: 'bus/acks.ts',
-        from: 'const parts = this.payload(slot, PARTS_WORD, BigInt(correlation >>> 16))\n    return parts',
-        to: 'const parts = Atomics.load(this.longs, this.wordOf(slot, PARTS_WORD)) & PAYLOAD_MASK\n    return parts',
-      },
-      {
-        file: 'bus/acks.ts',
-        from: 'const slot = slotOf(correlation)\n    const generation = BigInt(correlation >>> 16)\n    const index',
-        to: 'const slot = slotOf(correlation)\n    const generation = generationOf(Atomics.load(this.longs, this.wordOf(slot, PARTS_WORD)))\n    const index',
-      },
-    ],
+  'commit-before-write': {
+    text: 'the ring is committed before the write-ahead log has the records',
+    edits: [{ file: PARTITION, from: APPEND, to: `consumer.commit(applied)\n      ${APPEND}` }],
   },
   'early-segment-drop': {
     text: 'a segment of the log is dropped when its slice is cut, before the blocks are built',
@@ -125,17 +90,10 @@ export const PLANTED_BUGS = {
       { file: 'storage/wal/replay.ts', from: 'index < frameCount; index++', to: 'index < frameCount - 1; index++' }, // prettier-ignore
     ],
   },
-  'deleted-unflushed': {
-    text: 'a local block is deleted when its time is up, flushed or not',
+  'offsets-restart': {
+    text: 'a new process begins its rings at zero',
     edits: [
-      { file: FLUSH, from: 'return block.isFlushed && age_ms', to: 'return age_ms' },
-      { file: LIVESTORE, from: 'if (listed.has(block.blockId)) await', to: 'if (listed) await' },
-    ],
-  },
-  'deleted-unlisted': {
-    text: 'a local block is deleted before every frontend lists it in the backend',
-    edits: [
-      { file: LIVESTORE, from: 'if (listed.has(block.blockId)) await', to: 'if (listed) await' },
+      { file: 'storage/wal/applied.ts', from: 'offsets.push(wal.appliedOffset)', to: 'offsets.push(0)' }, // prettier-ignore
     ],
   },
   'staged-rows-lost': {
@@ -148,16 +106,21 @@ export const PLANTED_BUGS = {
       },
     ],
   },
-  'offsets-restart': {
-    text: 'a new process begins its rings at zero',
+  'deleted-unflushed': {
+    text: 'a local block is deleted when its time is up, flushed or not',
     edits: [
-      { file: 'storage/wal/applied.ts', from: 'offsets.push(wal.appliedOffset)', to: 'offsets.push(0)' }, // prettier-ignore
+      { file: FLUSH, from: 'return block.isFlushed && age_ms', to: 'return age_ms' },
+      { file: LIVESTORE, from: 'if (listed.has(block.blockId)) await', to: 'if (listed) await' },
     ],
   },
-  'empty-heads': {
-    text: 'a slice of heads without a span is not cut for room (found by the simulator, mended)',
+  'stale-epoch': {
+    text: 'who has lost the group goes on reading and committing',
     edits: [
-      { file: PARTITION, from: 'if (this.#slice.heads.size > 0) await', to: 'if (this.#slice.spans > 0) await' }, // prettier-ignore
+      {
+        file: 'bus/consumer.ts',
+        from: 'return ownsGroup(this.ring, this.group, this.#actorId, this.#epoch)',
+        to: 'return ownsGroup !== undefined && this.#actorId + this.#epoch > 0',
+      },
     ],
   },
   'own-room': {
@@ -168,6 +131,44 @@ export const PLANTED_BUGS = {
         from: 'arena.reclaim()\n      return undefined',
         to: 'return undefined',
       },
+    ],
+  },
+  'publish-before-commit': {
+    text: 'rows are shown before the write-ahead log has them',
+    edits: [{ file: PARTITION, from: APPEND, to: `${PUBLISH}\n      ${APPEND}` }],
+  },
+  'stale-generation': {
+    text: 'a late mark for a request that was given up counts for the next one in its slot',
+    edits: [
+      {
+        file: 'bus/acks.ts',
+        from: 'const parts = this.payload(slot, PARTS_WORD, BigInt(correlation >>> 16))\n    return parts',
+        to: 'const parts = Atomics.load(this.longs, this.wordOf(slot, PARTS_WORD)) & PAYLOAD_MASK\n    return parts',
+      },
+      {
+        file: 'bus/acks.ts',
+        from: 'const slot = slotOf(correlation)\n    const generation = BigInt(correlation >>> 16)\n    const index',
+        to: 'const slot = slotOf(correlation)\n    const generation = generationOf(Atomics.load(this.longs, this.wordOf(slot, PARTS_WORD)))\n    const index',
+      },
+    ],
+  },
+  'deleted-unlisted': {
+    text: 'a local block is deleted before every frontend lists it in the backend',
+    edits: [
+      { file: LIVESTORE, from: 'if (listed.has(block.blockId)) await', to: 'if (listed) await' },
+    ],
+  },
+  'double-apply': {
+    text: 'a replacement reads from where the ring was committed, not from what the log has applied',
+    edits: [
+      { file: LIVESTORE, from: '{ actorId, epoch, from, reuses', to: '{ actorId, epoch, reuses' },
+      { file: LIVESTORE, from: 'consumer.commit(from)', to: 'if (from < 0) consumer.commit(from)' },
+    ],
+  },
+  'empty-heads': {
+    text: 'a slice of heads without a span is not cut for room (found by the simulator, mended)',
+    edits: [
+      { file: PARTITION, from: 'if (this.#slice.heads.size > 0) await', to: 'if (this.#slice.spans > 0) await' }, // prettier-ignore
     ],
   },
 }

@@ -12,6 +12,8 @@ const base = loadConfig({ cwd: SIMULATED_PATH, files: [], env: {} }).config
 export function settingsOf(random: Random): Config {
   const ingress_bytes = 2 ** (13 + random.below(3))
   const partitions = 1 + random.below(2)
+  // A head takes ten chunks: often there is room for two or three, in all partitions together.
+  const headChunks = 24 + random.below(random.oneIn(3) ? 12 : 90)
   return deepFreeze<Config>({
     ...base,
     storage: { ...base.storage, block_version: 'simulated', blocklist_poll_ms: 4000 + random.below(8000) }, // prettier-ignore
@@ -28,8 +30,7 @@ export function settingsOf(random: Random): Config {
     actors: {
       ...base.actors,
       wal_sync: random.pick(['committed', 'flushed'] as const),
-      // A head takes ten chunks: sometimes there is room for few.
-      head_bytes: (24 + random.below(90)) * CHUNK_BYTES,
+      head_bytes: headChunks * CHUNK_BYTES,
       max_head_idle_ms: 500 + random.below(4000),
       ack_timeout_ms: 2000 + random.below(3000),
       bus: { ...base.actors.bus, partitions, ingress_bytes, ring_bytes: ingress_bytes * (1 + random.below(2)) }, // prettier-ignore

@@ -42,6 +42,8 @@ export class Life {
   actorId = 0
   /** Steps that it has left, when its end is planned. */
   stepsLeft = Infinity
+  /** It ends before the next step whose label begins so. */
+  endsBefore: string | undefined
   readonly children = new Set<Life>()
   readonly inFlight = new Set<InFlight>()
   readonly ends = new Set<(error: unknown) => void>()
@@ -170,7 +172,8 @@ export class World {
     if (++this.#stepsOfEvent > STEPS_OF_EVENT_MAX) {
       this.fail('bounded', `${STEPS_OF_EVENT_MAX} steps without an event, the last is ${label}`)
     }
-    if (--life.stepsLeft > 0) return
+    const isItsEnd = life.endsBefore !== undefined && label.startsWith(life.endsBefore)
+    if (--life.stepsLeft > 0 && !isItsEnd) return
     this.say(`dies before ${label}`)
     this.end(life, new Died(`died before ${label}`))
     throw DIED
