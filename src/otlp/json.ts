@@ -15,7 +15,7 @@ import {
   QUOTE,
   TRUE,
 } from './json-reader.js'
-import { REQUEST, type Field, type Message } from './schema.js'
+import { ANY_VALUE, REQUEST, type Field, type Message } from './schema.js'
 import { MAX_VALUE_DEPTH, SPAN_ID_BYTES, TRACE_ID_BYTES, wireType } from './validate.js'
 import { varintSize, writeVarint } from './wire.js'
 
@@ -36,10 +36,19 @@ export class OtlpJsonError extends Error {
 
 /** The protobuf bytes of an OTLP/JSON request; throws `OtlpJsonError`. Ids are judged for their form here, not for being zero. */
 export function requestFromJson(json: Uint8Array | string): Uint8Array {
+  return messageFromJson(json, REQUEST)
+}
+
+/** The protobuf bytes of an AnyValue in JSON, as Tempo's parquet keeps some; throws `OtlpJsonError`. */
+export function anyValueFromJson(json: Uint8Array | string): Uint8Array {
+  return messageFromJson(json, ANY_VALUE)
+}
+
+function messageFromJson(json: Uint8Array | string, message: Message): Uint8Array {
   const reader = new JsonReader(typeof json === 'string' ? Buffer.from(json) : json)
   const writer = new JsonWriter(reader)
   try {
-    writer.message(REQUEST)
+    writer.message(message)
     reader.finish()
   } catch (error) {
     if (error instanceof JsonFault) throw new OtlpJsonError('', error.message)
