@@ -1,4 +1,5 @@
 /** Owns what the routes are given, and what they share: the way to the frontend, to the actors' status, refusals and headers. */
+import type { Context as HonoContext } from 'hono'
 import type { FrontendApi, Refusal, Reply } from '../actors/frontend/contract.js'
 import type { Config } from '../config.js'
 import type { BuildInfo } from '../lib/build-info.js'
@@ -78,6 +79,15 @@ export class Refused extends Error {
 export function accepted<T>(reply: Reply<T>): T {
   if ('refused' in reply) throw new Refused(reply.refused)
   return reply.ok
+}
+
+/** For answers in which Tempo has no place to say that they are partial, and why. */
+export const PARTIAL_HEADER = 'x-tempo-actors-partial'
+
+/** The data of a reply; throws its refusal, and says in a header what is missing. */
+export function answered<T>(c: HonoContext<Env>, reply: Reply<T>): T {
+  if ('ok' in reply && reply.missing !== undefined) c.header(PARTIAL_HEADER, reply.missing)
+  return accepted(reply)
 }
 
 /** True when the client asked for protobuf in `Accept` (a substring match, as Tempo does). */

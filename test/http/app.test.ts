@@ -261,6 +261,27 @@ describe('metrics', () => {
   })
 })
 
+describe('what is missing in an answer', () => {
+  it.each([
+    `/api/traces/${TRACE_ID}`,
+    `/api/v2/traces/${TRACE_ID}`,
+    '/api/search?q=%7B%7D',
+    '/api/search/tags',
+    '/api/v2/search/tags',
+    '/api/search/tag/a/values',
+    '/api/v2/search/tag/.a/values',
+    '/api/metrics/query_range?q=x',
+    '/api/metrics/query?q=x',
+  ])('is said in a header of %s', async (path) => {
+    const missing = 'some blocks'
+    const header = 'x-tempo-actors-partial'
+    const partial = await appWith({ traceById: found, missing }).get(path)
+    expect([partial.status, partial.headers.get(header)]).toEqual([200, missing])
+    const whole = await appWith({ traceById: found }).get(path)
+    expect([whole.status, whole.headers.get(header)]).toEqual([200, null])
+  })
+})
+
 describe('the longest range', () => {
   const page = LimitsPage.create()
   const own = { max_search_duration_ms: 3_600_000, max_metrics_duration_ms: 60_000 }

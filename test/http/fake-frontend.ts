@@ -15,6 +15,8 @@ export interface FakeAnswers {
   refused?: Refusal
   /** Thrown by every method. */
   thrown?: Error
+  /** Said by every method. */
+  missing?: string
   traceById?: object
   search?: object
   queryRange?: object
@@ -48,7 +50,9 @@ export function appWith(answers: FakeAnswers = {}, changes: Changes = {}) {
       asked.push({ method, query })
       if (answers.thrown) return Promise.reject(answers.thrown)
       if (answers.refused) return Promise.resolve({ refused: answers.refused })
-      return Promise.resolve({ ok: answers[method] ?? {} })
+      const { missing } = answers
+      const said = missing === undefined ? {} : { missing }
+      return Promise.resolve({ ok: answers[method] ?? {}, ...said })
     },
   })
   const page = MetricsPage.create()

@@ -44,9 +44,11 @@ export default class BackendWorker implements Actor {
   readonly #length: Gauge
   readonly #duration: Histogram
   readonly #errors: Counter
+  readonly #unread: Gauge
   #backend!: OpenBackend
   #blocklist: Blocklist = emptyBlocklist
   #loop: Promise<void> = Promise.resolve()
+  #told: ReadonlySet<string> = new Set()
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
@@ -60,7 +62,14 @@ export default class BackendWorker implements Actor {
       'One poll.',
       SECONDS,
     )
-    this.#errors = metrics.counter('tempodb_blocklist_poll_errors_total', 'Polls that failed.')
+    this.#errors = metrics.counter(
+      'tempodb_blocklist_poll_errors_total',
+      'Polls that failed, and tenants or blocks that one could not read.',
+    )
+    this.#unread = metrics.gauge(
+      'tempo_actors_blocklist_unread_tenants',
+      'Tenants whose queries are partial: blocks of theirs could not be listed since the start.',
+    )
   }
 
   async start(): Promise<void> {
@@ -99,6 +108,21 @@ export default class BackendWorker implements Actor {
     return there
   }
 
+  /** A hole is told when it opens and when it closes, not at each poll. */
+  #tellUnread(unread: ReadonlySet<string>): void {
+    const { log } = this.#ctx
+    const isNew = [...unread].some((tenant) => !this.#told.has(tenant))
+    const [first = ''] = unread
+    if (isNew) {
+      const fields = { tenants: unread.size, first, retry_ms: RETRY_POLL_MS }
+      log.warn('blocks of the backend could not be listed: queries of their tenants are partial', fields) // prettier-ignore
+    } else if (unread.size === 0 && this.#told.size > 0) {
+      log.info('all blocks of the backend are listed')
+    }
+    this.#told = unread
+    this.#unread.set(unread.size)
+  }
+
   get #isComplete(): boolean {
     return this.#blocklist.failures.length === 0
   }
@@ -132,7 +156,10 @@ export default class BackendWorker implements Actor {
       }
       const tenants = metasByTenant(this.#blocklist)
       const confirmed = await this.#stillThere(this.#registry.unfound(tenants))
-      this.#registry.replace(tenants, begunAt, this.#isComplete, confirmed)
+      const { unread, failures } = this.#blocklist
+      this.#registry.replace(tenants, begunAt, this.#isComplete, confirmed, unread)
+      this.#tellUnread(unread)
+      this.#errors.inc(failures.length)
       this.#duration.observe((clock.monotonic() - started) / 1000)
     } catch (error) {
       this.#errors.inc()

@@ -20,6 +20,7 @@ export class BlockRegistry {
   readonly #announced = new Map<string, { meta: BlockMeta; version: number }>()
   #version: number
   #isWhole = false
+  #unread: ReadonlySet<string> = new Set()
 
   /** Versions continue over restarts of the actor when `firstVersion` is taken from a clock. */
   constructor(clock: Clock, firstVersion: number) {
@@ -35,12 +36,14 @@ export class BlockRegistry {
    * What a poll of the backend found; a new version only when something changed. A block that was announced after the
    * poll had begun (at version `begunAt`) may be missing in it, and so may any announced block when the poll was not
    * `isComplete`, or the block was `confirmed` by a look at it: those stay listed, since their local copies may be gone by now.
+   * `unread` are the tenants of which blocks may be missing.
    */
   replace(
     tenants: Tenants,
     begunAt = this.#version,
     isComplete = true,
     confirmed: readonly BlockMeta[] = [],
+    unread: ReadonlySet<string> = new Set(),
   ): void {
     this.#isWhole = true
     const sure = new Set(confirmed.map((meta) => key(meta.tenantID, meta.blockID)))
@@ -59,7 +62,10 @@ export class BlockRegistry {
     }
     const isSame =
       found.size === this.#since.size && [...found.keys()].every((k) => this.#since.has(k))
-    if (isSame) return
+    const isAsUnread =
+      unread.size === this.#unread.size && [...unread].every((one) => this.#unread.has(one))
+    if (isSame && isAsUnread) return
+    this.#unread = unread
     this.#version++
     for (const k of found.keys()) found.set(k, this.#since.get(k) ?? this.#version)
     this.#since = found
@@ -93,7 +99,8 @@ export class BlockRegistry {
     const held = version <= this.#version ? version : 0
     this.#holders.set(frontend, { version: held, seenAt_ms: this.#clock.monotonic() })
     const reply = { version: this.#version, isWhole: this.#isWhole }
-    return version === this.#version ? reply : { ...reply, tenants: this.#tenants }
+    if (version === this.#version) return reply
+    return { ...reply, tenants: this.#tenants, unread: [...this.#unread] }
   }
 
   /** Of these blocks, the ones in a version that every live frontend holds; none while no frontend has come yet. */

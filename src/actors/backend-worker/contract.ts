@@ -19,6 +19,8 @@ export interface BlocklistReply {
   readonly isWhole: boolean
   /** All blocks of all tenants, when `version` differs from what was asked. */
   readonly tenants?: Readonly<Record<string, readonly BlockMeta[]>>
+  /** With `tenants`: those of which blocks may be missing, because a part of the backend could not be read since the start. */
+  readonly unread?: readonly string[]
 }
 
 export interface BackendWorkerAsks {

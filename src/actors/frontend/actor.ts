@@ -9,7 +9,12 @@ import { Catalog } from '../../storage/catalog.js'
 import { mergeMetrics, planMetrics } from '../../traceql/metrics.js'
 import { toQueryInstantResponse, toQueryRangeResponse } from '../../traceql/metrics-response.js'
 import { planSearch } from '../../traceql/plan.js'
-import { toSearchResponse, type JobCounts } from '../../traceql/response.js'
+import {
+  toSearchResponse,
+  withoutZeros,
+  type JobCounts,
+  type MetadataMetrics,
+} from '../../traceql/response.js'
 import { mergeSearch, NO_TRACES, type SearchPartial } from '../../traceql/search.js'
 import {
   mergeTagNames,
@@ -49,13 +54,13 @@ export default class Frontend implements Actor {
     search: (query, call) => this.#answer('search', query.tenant, () => this.#search(query, call)),
     queryRange: (query, call) =>
       this.#answer('metrics', query.tenant, async () => {
-        const { plan, merged, counts } = await this.#metrics(query, call)
-        return toQueryRangeResponse(plan, merged, counts)
+        const { plan, merged, counts, missing } = await this.#metrics(query, call)
+        return withStatus(toQueryRangeResponse(plan, merged, counts), missing)
       }),
     queryInstant: (query, call) =>
       this.#answer('metrics', query.tenant, async () => {
-        const { plan, merged, counts } = await this.#metrics(query, call)
-        return toQueryInstantResponse(plan, merged, counts)
+        const { plan, merged, counts, missing } = await this.#metrics(query, call)
+        return withStatus(toQueryInstantResponse(plan, merged, counts), missing)
       }),
     tagNames: (query, call) =>
       this.#answer('metadata', query.tenant, () => this.#tagNames(query, call)),
@@ -68,6 +73,7 @@ export default class Frontend implements Actor {
   readonly #queries: Counter
   readonly #bytes: Counter
   readonly #duplicates: Counter
+  readonly #partial: Counter
   #blocklist!: BlocklistCache
   #queriers!: Asker<QuerierAsks>
 
@@ -88,6 +94,11 @@ export default class Frontend implements Actor {
       'tempo_actors_query_frontend_duplicate_spans_total',
       'Spans that a trace by id found more than once and shows once: searches and metrics count each copy.',
       ['tenant'],
+    )
+    this.#partial = metrics.counter(
+      'tempo_actors_query_frontend_partial_answers_total',
+      'Queries whose answer says that blocks of the backend could not be listed yet.',
+      ['tenant', 'op'],
     )
     this.#bytes = metrics.counter(
       'tempo_query_frontend_bytes_inspected_total',
@@ -114,11 +125,13 @@ export default class Frontend implements Actor {
   }
 
   /** What the asker got wrong and what could not be read are answers, not crashes. */
-  async #answer<T>(op: Op, tenant: string, work: () => Promise<T>): Promise<Reply<T>> {
+  async #answer<T>(op: Op, tenant: string, work: () => Promise<Answer<T>>): Promise<Reply<T>> {
     try {
-      const ok = await work()
+      const { ok, missing } = await work()
       this.#queries.labels(tenant, op, 'completed').inc()
-      return { ok }
+      if (missing === undefined) return { ok }
+      this.#partial.labels(tenant, op).inc()
+      return { ok, missing }
     } catch (error) {
       const refusal = refusalOf(error)
       this.#queries.labels(tenant, op, refusal.status < 500 ? 'canceled' : 'error').inc()
@@ -128,13 +141,13 @@ export default class Frontend implements Actor {
     }
   }
 
-  async #traceById(query: TraceByIdQuery, call: Call): Promise<TraceByIdReply> {
-    const { parts, stats } = await this.#gather('traces', query, call, 'traceById')
+  async #traceById(query: TraceByIdQuery, call: Call): Promise<Answer<TraceByIdReply>> {
+    const { parts, stats, missing } = await this.#gather('traces', query, call, 'traceById')
     const max_bytes = this.#limits.of(query.tenant).max_bytes_per_trace
     const combined = combineTraces(parts.flat(), { max_bytes })
     const { trace, spanCount, droppedSpans, duplicateSpans } = combined
     if (duplicateSpans > 0) this.#duplicates.labels(query.tenant).inc(duplicateSpans)
-    return {
+    const ok = {
       trace: spanCount > 0 ? trace : undefined,
       spanCount,
       inspected_bytes: stats.inspected_bytes,
@@ -142,10 +155,9 @@ export default class Frontend implements Actor {
         droppedSpans > 0
           ? `trace exceeds max size (max bytes: ${max_bytes}): ${droppedSpans} spans are left out`
           : undefined,
-      unread: this.#blocklist.isWhole
-        ? undefined
-        : 'the backend could not be read yet: spans in its blocks are missing',
+      unread: missing,
     }
+    return { ok, missing }
   }
 
   async #search(query: SearchQuery, call: Call) {
@@ -156,28 +168,30 @@ export default class Frontend implements Actor {
       merged = mergeSearch([merged, found], query.limit)
       return isSettled(merged, query.limit, rest)
     }
-    const { counts } = await this.#run('search', query, call, 'search', take)
-    return toSearchResponse(merged, counts)
+    const { counts, missing } = await this.#run('search', query, call, 'search', take)
+    return { ok: toSearchResponse(merged, counts), missing }
   }
 
   async #metrics(query: MetricsQuery, call: Call) {
     this.#checkLength(query.query)
     const plan = planMetrics(query.query, query)
-    const { parts, counts } = await this.#gather('metrics', query, call, 'metrics')
-    return { plan, merged: mergeMetrics(plan, parts), counts }
+    const { parts, ...run } = await this.#gather('metrics', query, call, 'metrics')
+    return { plan, merged: mergeMetrics(plan, parts), ...run }
   }
 
   async #tagNames(query: TagNamesQuery, call: Call) {
     scopesOf(query.scope)
-    const { parts } = await this.#gather('metadata', query, call, 'tagNames')
-    return toTagNamesV2Response(mergeTagNames(parts, query.limit), query.scope)
+    const { parts, counts, missing } = await this.#gather('metadata', query, call, 'tagNames')
+    const ok = toTagNamesV2Response(mergeTagNames(parts, query.limit), query.scope)
+    return { ok: withCounts(ok, counts), missing }
   }
 
   async #tagValues(query: TagValuesQuery, call: Call) {
     parseTag(query.tag)
     const max_bytes = this.#limits.of(query.tenant).max_bytes_per_tag_values_query
-    const { parts } = await this.#gather('metadata', query, call, 'tagValues')
-    return toTagValuesV2Response(mergeTagValues(parts, query.limit, max_bytes))
+    const { parts, counts, missing } = await this.#gather('metadata', query, call, 'tagValues')
+    const ok = toTagValuesV2Response(mergeTagValues(parts, query.limit, max_bytes))
+    return { ok: withCounts(ok, counts), missing }
   }
 
   #checkLength(query: string): void {
@@ -208,12 +222,13 @@ export default class Frontend implements Actor {
     call: Call,
     method: M,
     take: RunOptions<QueryOf<M>, ResultOf<M>>['take'],
-  ): Promise<{ stats: JobStats; counts: JobCounts }> {
+  ): Promise<{ stats: JobStats; counts: JobCounts; missing: string | undefined }> {
     const { config, clock } = this.#ctx
     const limit_ms = config.query_frontend.api_timeout_ms || config.querier.query_timeout_ms
     const deadline = clock.monotonic() + limit_ms
     await this.#blocklist.fresh()
     const { tenants } = this.#blocklist
+    const missing = this.#blocklist.missing(query.tenant)
     const sources = listSources(this.#catalogs, tenants, query.tenant, query)
     const jobs = shard(sources, JOBS_PER_QUERIER * this.#ctx.replicas('querier').length)
     // One signature for all methods; the contract ties each method's query to its result.
@@ -239,12 +254,35 @@ export default class Frontend implements Actor {
     const totalBlock_bytes = sources.reduce((sum, source) => sum + source.size_bytes, 0)
     const counts = {
       totalBlocks: sources.length,
-      totalJobs: jobs.length,
+      // What could not be listed is a job that nobody has done: clients of Tempo take such an answer for partial.
+      totalJobs: jobs.length + (missing === undefined ? 0 : 1),
       completedJobs,
       totalBlock_bytes,
     }
-    return { stats, counts }
+    return { stats, counts, missing }
   }
+}
+
+/** An answer, and what is missing in it because the backend could not be listed. */
+interface Answer<T> {
+  readonly ok: T
+  readonly missing: string | undefined
+}
+
+/** Tempo has a place for it in answers with metrics; another reason may be there already. */
+function withStatus<T extends { status?: 'PARTIAL'; message?: string }>(
+  response: T,
+  missing: string | undefined,
+): Answer<T> {
+  if (missing === undefined) return { ok: response, missing }
+  const message = response.message === undefined ? missing : `${response.message} ${missing}`
+  return { ok: { ...response, status: 'PARTIAL', message }, missing }
+}
+
+function withCounts<T extends { metrics?: MetadataMetrics }>(response: T, counts: JobCounts): T {
+  const { totalBlocks, totalJobs, completedJobs, totalBlock_bytes = 0 } = counts
+  const jobs = { totalJobs, completedJobs, totalBlocks, totalBlockBytes: String(totalBlock_bytes) }
+  return { ...response, metrics: withoutZeros({ ...response.metrics, ...jobs }) }
 }
 
 type QueryOf<M extends keyof QuerierAsks> =

@@ -6,6 +6,7 @@ import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
 import { FRONTEND_STALE_MS, type BackendWorkerAsks } from '../backend-worker/contract.js'
 import type { Asker } from '../../bus/actor.js'
+import type { BlockMeta } from '../../storage/block/encoding.js'
 import type { Blocklist } from './read-set.js'
 
 const REFRESH_MS = 1000
@@ -14,7 +15,9 @@ const ASK_DEADLINE_MS = 5000
 export class BlocklistCache {
   #tenants: Blocklist = {}
   #version = 0
-  #isWhole = false
+  /** The backend could be listed since the start. */
+  #isListed = false
+  #unread: ReadonlySet<string> = new Set()
   #refreshedAt_ms = -Infinity
   #refreshing: Promise<void> | undefined
   readonly #stopping = new AbortController()
@@ -33,7 +36,7 @@ export class BlocklistCache {
         error: errorText(error),
       })
     })
-    if (!this.#isWhole) {
+    if (!this.#isListed) {
       this.log.warn('the backend cannot be read yet: queries answer from what is held locally')
     }
     void this.#loop()
@@ -48,9 +51,17 @@ export class BlocklistCache {
     return this.#tenants
   }
 
-  /** False while blocks of the backend may be missing, because it could not be read since the start. */
+  /** False while blocks of the backend may be missing, because it could not be read since the start, or not all of it. */
   get isWhole(): boolean {
-    return this.#isWhole
+    return this.#isListed && this.#unread.size === 0
+  }
+
+  /** What may be missing in an answer to a tenant; undefined when nothing is. */
+  missing(tenant: string): string | undefined {
+    if (!this.#isListed) return 'the backend could not be read yet: spans in its blocks are missing'
+    return this.#unread.has(tenant)
+      ? 'not all blocks of the backend could be listed yet: spans in them are missing'
+      : undefined
   }
 
   /** Makes the blocklist fresh enough to answer from. Rejects when the backend-worker cannot be reached in time. */
@@ -80,9 +91,26 @@ export class BlocklistCache {
     this.#refreshedAt_ms = askedAt_ms
     // A backend-worker that was replaced and cannot read the backend knows less than we do. It lets no local copy go for
     // which it has not seen us take its list, so ours stays good.
-    if (this.#isWhole && !reply.isWhole) return
-    if (reply.tenants) this.#tenants = reply.tenants
+    if (this.#isListed && !reply.isWhole) return
+    if (reply.tenants) this.#take(reply.tenants, reply.unread ?? [])
     this.#version = reply.version
-    this.#isWhole = reply.isWhole
+    this.#isListed = reply.isWhole
   }
+
+  /** Of a tenant that a new backend-worker could not list, what was listed before is kept, as Tempo keeps it. */
+  #take(tenants: Blocklist, unread: readonly string[]): void {
+    const known = this.#isListed ? unread.filter((tenant) => !this.#unread.has(tenant)) : []
+    const kept = known.map((tenant): [string, BlockMeta[]] => {
+      const blocks = new Map(blocksOf(this.#tenants, tenant).map((meta) => [meta.blockID, meta]))
+      for (const meta of blocksOf(tenants, tenant)) blocks.set(meta.blockID, meta)
+      return [tenant, [...blocks.values()]]
+    })
+    // fromEntries makes own properties: a tenant may be called `__proto__`.
+    this.#tenants = kept.length === 0 ? tenants : { ...tenants, ...Object.fromEntries(kept) }
+    this.#unread = new Set(unread.filter((tenant) => !known.includes(tenant)))
+  }
+}
+
+function blocksOf(list: Blocklist, tenant: string): readonly BlockMeta[] {
+  return Object.hasOwn(list, tenant) ? list[tenant]! : []
 }

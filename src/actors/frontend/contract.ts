@@ -13,7 +13,8 @@ export interface Refusal {
   readonly status: 400 | 404 | 422 | 429 | 499 | 500 | 501 | 503 | 504
   readonly message: string
 }
-export type Reply<T> = { readonly ok: T } | { readonly refused: Refusal }
+/** `missing` says what the answer lacks because blocks of the backend could not be listed yet. */
+export type Reply<T> = { readonly ok: T; readonly missing?: string } | { readonly refused: Refusal }
 
 export interface TimeRange {
   /** Unix ns; undefined = open. */

@@ -1,7 +1,7 @@
 /** Owns TraceQL metrics over HTTP: query_range and the instant query. */
 import { Hono } from 'hono'
 import { defaultStep_ns } from '../../traceql/intervals.js'
-import { accepted, type AppDependencies, type Env } from '../dependencies.js'
+import { answered, type AppDependencies, type Env } from '../dependencies.js'
 import { checkRange, longestMetrics } from '../longest-range.js'
 import { BadParam, metricsRange, step_ns, wholeNumber } from '../params.js'
 
@@ -30,10 +30,10 @@ export function metricsRoutes({ frontend, clock, config, limits }: AppDependenci
       const { params, ask } = read(c.get('tenant'), c.req.url)
       const step = step_ns(params)
       const query = { ...ask, step_ns: step > 0n ? step : defaultStep_ns(ask.start_ns, ask.end_ns) }
-      return c.json(accepted(await frontend.queryRange(query)) as object)
+      return c.json(answered(c, await frontend.queryRange(query)) as object)
     })
     .get('/api/metrics/query', async (c) => {
       const { ask } = read(c.get('tenant'), c.req.url)
-      return c.json(accepted(await frontend.queryInstant({ ...ask, step_ns: 0n })) as object)
+      return c.json(answered(c, await frontend.queryInstant({ ...ask, step_ns: 0n })) as object)
     })
 }

@@ -1,7 +1,7 @@
 /** Owns /api/search: TraceQL or legacy tags in, Tempo's SearchResponse out. */
 import { Hono } from 'hono'
 import { legacyTagsToQuery } from '../../traceql/legacy-tags.js'
-import { accepted, type AppDependencies, type Env } from '../dependencies.js'
+import { answered, type AppDependencies, type Env } from '../dependencies.js'
 import { checkRange, longestSearch } from '../longest-range.js'
 import { BadParam, searchRange, wholeNumber } from '../params.js'
 
@@ -54,7 +54,7 @@ export function searchRoutes({
       spansPerSpanSet,
       ...range,
     })
-    return c.json(accepted(reply) as object)
+    return c.json(answered(c, reply) as object)
   })
 }
 

@@ -1,6 +1,6 @@
 /** Owns tag names and tag values, v1 and v2. */
-import { Hono } from 'hono'
-import { accepted, type AppDependencies, type Env } from '../dependencies.js'
+import { Hono, type Context } from 'hono'
+import { answered, type AppDependencies, type Env } from '../dependencies.js'
 import { checkRange, longestSearch } from '../longest-range.js'
 import { BadParam, searchRange, wholeNumber } from '../params.js'
 
@@ -17,8 +17,9 @@ const SCOPES = new Set([
 
 export function tagRoutes({ frontend, clock, config, limits }: AppDependencies): Hono<Env> {
   const longest = longestSearch(config.query_frontend.max_search_duration_ms)
-  const names = async (tenant: string, url: string) => {
-    const params = new URL(url).searchParams
+  const names = async (c: Context<Env>) => {
+    const tenant = c.get('tenant')
+    const params = new URL(c.req.url).searchParams
     const scope = params.get('scope') ?? ''
     if (!SCOPES.has(scope)) {
       throw new BadParam(
@@ -29,7 +30,8 @@ export function tagRoutes({ frontend, clock, config, limits }: AppDependencies):
     const query = params.get('q') ?? ''
     const range = searchRange(params, clock.now())
     checkRange(tenant, range, limits, longest)
-    return accepted(
+    return answered(
+      c,
       await frontend.tagNames({
         tenant,
         scope: scope === 'none' ? '' : scope,
@@ -39,35 +41,30 @@ export function tagRoutes({ frontend, clock, config, limits }: AppDependencies):
       }),
     )
   }
-  const values = async (tenant: string, tag: string, url: string) => {
+  const values = async (c: Context<Env>, tag: string) => {
+    const tenant = c.get('tenant')
     if (tag === '') throw new BadParam('please provide a tag name: /api/v2/search/tag/{tag}/values')
-    const params = new URL(url).searchParams
+    const params = new URL(c.req.url).searchParams
     const limit = wholeNumber(params, 'limit', 0, { zero: true })
     const query = params.get('q') ?? ''
     const range = searchRange(params, clock.now())
     checkRange(tenant, range, limits, longest)
-    return accepted(await frontend.tagValues({ tenant, tag, query, limit, ...range }))
+    return answered(c, await frontend.tagValues({ tenant, tag, query, limit, ...range }))
   }
   return new Hono<Env>()
-    .get('/api/v2/search/tags', async (c) =>
-      c.json((await names(c.get('tenant'), c.req.url)) as object),
-    )
+    .get('/api/v2/search/tags', async (c) => c.json((await names(c)) as object))
     .get('/api/search/tags', async (c) => {
-      const { scopes = [], metrics } = await names(c.get('tenant'), c.req.url)
+      const { scopes = [], metrics } = await names(c)
       const tagNames = [
         ...new Set(scopes.filter((s) => s.name !== 'intrinsic').flatMap((s) => s.tags ?? [])),
       ].sort()
       return c.json({ tagNames, metrics })
     })
     .get('/api/v2/search/tag/:tag{.+}/values', async (c) =>
-      c.json((await values(c.get('tenant'), c.req.param('tag'), c.req.url)) as object),
+      c.json((await values(c, c.req.param('tag'))) as object),
     )
     .get('/api/search/tag/:tag{.+}/values', async (c) => {
-      const { tagValues = [], metrics } = await values(
-        c.get('tenant'),
-        legacyName(c.req.param('tag')),
-        c.req.url,
-      )
+      const { tagValues = [], metrics } = await values(c, legacyName(c.req.param('tag')))
       return c.json({ tagValues: [...new Set(tagValues.map((v) => v.value))], metrics })
     })
 }

@@ -1,26 +1,29 @@
 /** Owns trace by id, v1 and v2: JSON and protobuf, Tempo's shapes and codes. */
-import { Hono } from 'hono'
+import { Hono, type Context } from 'hono'
 import { traceToJson } from '../../otlp/json.js'
 import { encodeTraceByIdResponse } from '../../otlp/tempopb.js'
-import { accepted, wantsProtobuf, type AppDependencies, type Env } from '../dependencies.js'
+import { answered, wantsProtobuf, type AppDependencies, type Env } from '../dependencies.js'
 import { searchRange, traceId } from '../params.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const PROTOBUF_TYPE = { 'content-type': 'application/protobuf' }
 
 export function traceRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
-  const ask = async (tenant: string, id: string, params: URLSearchParams) =>
-    accepted(
+  const ask = async (c: Context<Env>, id: string) => {
+    const params = new URL(c.req.url).searchParams
+    return answered(
+      c,
       await frontend.traceById({
-        tenant,
+        tenant: c.get('tenant'),
         traceId: traceId(id),
         ...searchRange(params, clock.now()),
       }),
     )
+  }
 
   return new Hono<Env>()
     .get('/api/traces/:id', async (c) => {
-      const reply = await ask(c.get('tenant'), c.req.param('id'), new URL(c.req.url).searchParams)
+      const reply = await ask(c, c.req.param('id'))
       if (!reply.trace && reply.unread !== undefined) return c.text(reply.unread, 503)
       if (!reply.trace) return c.text('trace not found', 404)
       if (reply.partial !== undefined) return c.text(reply.partial, 422)
@@ -29,7 +32,7 @@ export function traceRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
       return c.body(traceToJson(reply.trace, { v1: true }), 200, JSON_TYPE)
     })
     .get('/api/v2/traces/:id', async (c) => {
-      const reply = await ask(c.get('tenant'), c.req.param('id'), new URL(c.req.url).searchParams)
+      const reply = await ask(c, c.req.param('id'))
       const trace = reply.trace ?? new Uint8Array(0)
       const partialMessage = reply.partial ?? reply.unread
       if (wantsProtobuf(c.req.header('accept'))) {

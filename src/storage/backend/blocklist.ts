@@ -26,6 +26,8 @@ export interface Blocklist {
   readonly rejected: ReadonlyMap<string, string>
   /** What this poll could not read; the tenant's list or the block is as it was before. */
   readonly failures: readonly BackendError[]
+  /** Tenants of which blocks may be missing: since the start, they could not be listed or a meta.json could not be read. */
+  readonly unread: ReadonlySet<string>
   /** How many meta.json files this poll read. */
   readonly metasRead: number
 }
@@ -34,6 +36,7 @@ export const emptyBlocklist: Blocklist = {
   tenants: new Map(),
   rejected: new Map(),
   failures: [],
+  unread: new Set(),
   metasRead: 0,
 }
 
@@ -62,8 +65,8 @@ export async function pollBlocklist(
     const blocks = found[i]
     if (blocks) tenants.set(tenant, blocks)
   }
-  const { rejected, failures, metasRead } = poll
-  return { tenants, rejected, failures, metasRead }
+  const { rejected, failures, unread, metasRead } = poll
+  return { tenants, rejected, failures, unread, metasRead }
 }
 
 /** The metas alone, in the shape in which they are sent between threads. */
@@ -76,6 +79,7 @@ export function metasByTenant(list: Blocklist): Readonly<Record<string, readonly
 class Poll {
   readonly rejected = new Map<string, string>()
   readonly failures: BackendError[] = []
+  readonly unread = new Set<string>()
   metasRead = 0
 
   constructor(
@@ -92,6 +96,8 @@ class Poll {
       listed = await this.backend.listBlocks(tenant)
     } catch (error) {
       this.fail(error, { tenant })
+      // A list that was whole is only old; one that never was stays so.
+      if (!before || this.previous.unread.has(tenant)) this.unread.add(tenant)
       return before
     }
     const live: string[] = []
@@ -141,7 +147,10 @@ class Poll {
     } catch (error) {
       if (error instanceof ObjectNotFound) return undefined // deleted since it was listed
       if (error instanceof CorruptBlock) this.reject(tenant, block, error.message)
-      else this.fail(error, { tenant, block })
+      else {
+        this.fail(error, { tenant, block })
+        this.unread.add(tenant)
+      }
     }
     return undefined
   }

@@ -31,6 +31,7 @@ async function frontend(
   querier: Record<string, Answer>,
   blocks = [meta('single-tenant', 9)],
   own: Record<string, SomeLimits> = {},
+  unread: readonly string[] = [],
 ) {
   const universe = new Universe()
   const { config } = loadConfig({ files: [], env: {} })
@@ -51,7 +52,7 @@ async function frontend(
   universe.stub('querier', Object.fromEntries(counted) as object)
   const tenants = { 'single-tenant': blocks }
   universe.stub('backend-worker', {
-    blocklist: () => Promise.resolve({ version: 1, tenants }),
+    blocklist: () => Promise.resolve({ version: 1, isWhole: true, tenants, unread }),
   })
   const asks = ['querier', 'backend-worker']
   await universe.spawn(Frontend, { component: 'frontend', config, shared, asks })
@@ -128,6 +129,52 @@ describe('what went wrong', () => {
     })
     expect(await ask.search(searchQuery)).toMatchObject({ refused: { status: 400 } })
     await universe.stop()
+  })
+})
+
+describe('an answer while blocks of the tenant could not be listed', () => {
+  const MISSING = 'not all blocks of the backend could be listed yet: spans in them are missing'
+  const times = { start_ns: 0n, end_ns: 60_000_000_000n, step_ns: 60_000_000_000n }
+  const metrics = { tenant: 'single-tenant', query: '{} | rate()', maxSeries: 0, exemplars: 0 }
+  const tags = { tenant: 'single-tenant', query: '', limit: 0 }
+  const answers = {
+    traceById: () => reply([record('single-tenant', 1).bytes]),
+    search: () => reply(NO_TRACES),
+    metrics: () => reply({ leaves: [[]], ...STATS, truncated: false, stopped: false }),
+    tagNames: () => reply({ scopes: {}, inspected_bytes: 1, truncated: false }),
+    tagValues: () => reply({ values: [], inspected_bytes: 1, truncated: false }),
+  }
+  const askAll = async (unread: readonly string[]) => {
+    const { universe, ask } = await frontend(answers, undefined, {}, unread)
+    const got = {
+      trace: await ask.traceById(traceQuery),
+      search: await ask.search(searchQuery),
+      range: await ask.queryRange({ ...metrics, ...times }),
+      instant: await ask.queryInstant({ ...metrics, ...times, step_ns: 0n }),
+      names: await ask.tagNames({ ...tags, scope: '' }),
+      values: await ask.tagValues({ ...tags, tag: '.a' }),
+    }
+    await universe.stop()
+    return got
+  }
+
+  it('says so, whatever was asked', async () => {
+    const got = await askAll(['another', 'single-tenant'])
+    for (const one of Object.values(got)) expect(one).toMatchObject({ missing: MISSING })
+    expect(got.trace).toMatchObject({ ok: { unread: MISSING } })
+    const status = { status: 'PARTIAL', message: MISSING }
+    expect(got.range).toMatchObject({ ok: status })
+    expect(got.instant).toMatchObject({ ok: status })
+    // Where Tempo's answer has no status, a job stays undone.
+    for (const one of [got.search, got.names, got.values])
+      expect(one).toMatchObject({ ok: { metrics: { completedJobs: 1, totalJobs: 2 } } })
+  })
+
+  it('says nothing to tenants of whom all is listed', async () => {
+    const got = await askAll(['another'])
+    for (const one of Object.values(got)) expect(one).not.toHaveProperty('missing')
+    expect(got.range).not.toHaveProperty('ok.status')
+    expect(got.search).toMatchObject({ ok: { metrics: { completedJobs: 1, totalJobs: 1 } } })
   })
 })
 

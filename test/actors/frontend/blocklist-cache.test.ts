@@ -108,6 +108,43 @@ describe('the copy of the blocklist', () => {
     cache.stop()
   })
 
+  it('says of whom blocks are missing, until they could be listed', async () => {
+    const { clock, registry, cache } = made()
+    await cache.start()
+    expect(cache.missing('b')).toContain('could not be read yet')
+    registry.replace({ a: [meta('a', 1)] }, registry.version, false, [], new Set(['b']))
+    await clock.advance(1000)
+    expect([cache.isWhole, cache.missing('a')]).toEqual([false, undefined])
+    expect(cache.missing('b')).toContain('not all blocks')
+    // The same list, but now it is sure that there is nothing else.
+    registry.replace({ a: [meta('a', 1)] })
+    await clock.advance(1000)
+    expect([cache.isWhole, cache.missing('b')]).toEqual([true, undefined])
+    cache.stop()
+  })
+
+  it('keeps the last list of a tenant that a new backend-worker could not list, and takes the others’', async () => {
+    const { clock, registry, link, cache } = made()
+    registry.replace({ a: [meta('a', 1), meta('a', 2)], b: [meta('b', 3)] })
+    await cache.start()
+    const anew = (link.registry = new BlockRegistry(clock, 500))
+    for (let poll = 0; poll < 3; poll++) {
+      anew.add(meta('a', 10 + poll))
+      anew.replace({ b: [meta('b', 4 + poll)] }, anew.version, false, [], new Set(['a']))
+      await clock.advance(1000)
+      expect(cache.tenants.a?.map((one) => one.blockID).slice(0, 2)).toEqual(
+        [meta('a', 1), meta('a', 2)].map((one) => one.blockID),
+      )
+      expect(cache.tenants.a).toHaveLength(3 + poll)
+      expect(cache.tenants.b).toHaveLength(1)
+      expect(cache.missing('a')).toBeUndefined()
+    }
+    anew.replace({ a: [meta('a', 2)] })
+    await clock.advance(1000)
+    expect(cache.tenants.a).toHaveLength(1)
+    cache.stop()
+  })
+
   it('stops asking when it is told to', async () => {
     const { clock, asked, cache } = made()
     await cache.start()

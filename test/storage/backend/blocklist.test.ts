@@ -67,6 +67,46 @@ describe('pollBlocklist', () => {
     expect(Object.values(metas)[0]?.map((one) => one.blockID)).toEqual([id(1)])
   })
 
+  describe('when a part of the backend cannot be read', () => {
+    const failAt = (path: string) => {
+      backend.fault = (_, at) => {
+        if (at.startsWith(path)) throw new BackendError('slow down', true)
+      }
+    }
+    const unread = (list: Blocklist) => [...list.unread]
+
+    it('names the tenants that were never listed, as long as they are not', async () => {
+      for (const tenant of ['a', 'b', 'c']) await putBlock(tenant, 1)
+      failAt('b')
+      const first = await poll()
+      expect([...first.tenants.keys()]).toEqual(['a', 'c'])
+      expect(unread(first)).toEqual(['b'])
+      const second = await poll(first)
+      expect(unread(second)).toEqual(['b'])
+      backend.fault = () => {}
+      const third = await poll(second)
+      expect([unread(third), blocksOf(third, 'b')]).toEqual([[], [id(1)]])
+    })
+
+    it('keeps the last list of a tenant: it is old, but nothing is missing', async () => {
+      for (const tenant of ['a', 'b']) await putBlock(tenant, 1)
+      const first = await poll()
+      failAt('b')
+      const second = await poll(first)
+      expect([unread(second), blocksOf(second, 'b'), second.failures.length]).toEqual([[], [id(1)], 1]) // prettier-ignore
+    })
+
+    it('misses a block whose meta.json cannot be read, also after a list that fails', async () => {
+      await putBlock('a', 1)
+      await putBlock('a', 2)
+      failAt(`a/${id(2)}`)
+      const first = await poll()
+      expect([unread(first), blocksOf(first, 'a')]).toEqual([['a'], [id(1)]])
+      failAt('a')
+      expect(unread(await poll(first))).toEqual(['a'])
+    })
+  })
+
   it('does not list a block that is still being written', async () => {
     await putBlock('a', 1)
     await backend.put(`a/${id(2)}/data.blockpack`, Buffer.from('x'))
