@@ -20,7 +20,9 @@ export function expandEnv(
   const problems: string[] = []
   const lines = content.split('\n').map((line, index) => {
     const isComment = line.trimStart().startsWith('#')
-    return line.replace(REFERENCE, (whole: string, body: string, column: number) => {
+    // Past the last "}" nothing can end: without this, a line of "${" alone takes time in the square of it.
+    const last = line.lastIndexOf('}') + 1
+    const expand = (whole: string, body: string, column: number): string => {
       if (whole.startsWith('$$')) return whole.slice(1)
       if (isComment) return whole
       const place = `${file}:${index + 1}:${column + 1}`
@@ -37,7 +39,8 @@ export function expandEnv(
       if (byDefault !== undefined) return byDefault
       warnings.push(`${place}: the environment variable ${name!} is not set; it is read as empty`)
       return ''
-    })
+    }
+    return line.slice(0, last).replace(REFERENCE, expand) + line.slice(last)
   })
   if (problems.length > 0) throw new ConfigError(problems)
   return { content: lines.join('\n'), warnings }

@@ -1,5 +1,15 @@
 /** Owns YAML as a tree in which each key and value knows its file, line and column, and the merging of such trees. The one door to yaml. */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml'
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Alias,
+  type Document,
+} from 'yaml'
 import { ConfigError } from './error.js'
 
 /** "single.yaml:12:3", or the flag that set it. */
@@ -29,9 +39,12 @@ export interface ScalarTree {
 }
 
 const MAX_FILE_CHARACTERS = 1 << 20
+/** Of a file that is no YAML at all. */
+const MAX_PROBLEMS = 20
 /** Anchors can multiply: a few lines can stand for millions of nodes. */
 const MAX_NODES = 100_000
 const MAX_DEPTH = 64
+const STACK_OVERFLOW = /call stack/
 
 export function emptyTree(place: Place): MapTree {
   return { kind: 'map', place, entries: new Map() }
@@ -50,12 +63,15 @@ export function parseTree(file: string, content: string): MapTree {
     return `${file}:${line}:${col}`
   }
   if (document.errors.length > 0) {
-    const problems = document.errors.map((error) => {
-      return `${placeOf(error.pos[0])}: not valid YAML: ${error.message.split('\n')[0] ?? ''}`
+    const problems = document.errors.slice(0, MAX_PROBLEMS).map((error) => {
+      const what = error.message.split('\n')[0] ?? ''
+      // The parser calls itself for each level, and tells as a fault of the file that it could not go on.
+      const text = STACK_OVERFLOW.test(what) ? `it nests deeper than ${MAX_DEPTH} levels` : what
+      return `${placeOf(error.pos[0])}: not valid YAML: ${text}`
     })
     throw new ConfigError(problems)
   }
-  const reader = new Reader(document, placeOf)
+  const reader = new Reader(aliasTargets(document), placeOf)
   if (document.contents === null) return emptyTree(`${file}:1:1`)
   const tree = reader.read(document.contents, 0)
   if (tree.kind === 'scalar' && tree.value === null) return emptyTree(tree.place)
@@ -63,11 +79,24 @@ export function parseTree(file: string, content: string): MapTree {
   return tree
 }
 
+/** What each alias stands for: the last anchor of its name before it. Found in one walk; Alias.resolve walks for each anew. */
+function aliasTargets(document: Document.Parsed): ReadonlyMap<Alias, unknown> {
+  const anchors = new Map<string, unknown>()
+  const targets = new Map<Alias, unknown>()
+  visit(document, {
+    Alias: (_, alias) => void targets.set(alias, anchors.get(alias.source)),
+    Value: (_, node) => {
+      if (node.anchor !== undefined) anchors.set(node.anchor, node)
+    },
+  })
+  return targets
+}
+
 class Reader {
   private nodes = 0
 
   constructor(
-    private readonly document: Document.Parsed,
+    private readonly targets: ReadonlyMap<Alias, unknown>,
     private readonly placeOf: (offset: number) => Place,
   ) {}
 
@@ -79,7 +108,7 @@ class Reader {
       ])
     }
     if (isAlias(node)) {
-      const target = node.resolve(this.document)
+      const target = this.targets.get(node)
       if (target === undefined) throw new ConfigError([`${place}: unknown alias *${node.source}`])
       return this.read(target, depth + 1)
     }
