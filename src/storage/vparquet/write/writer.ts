@@ -1,0 +1,145 @@
+/** Owns writing a block of Tempo's parquet: row groups as they fill, then blooms, the index and what meta.json says. */
+import type { RowGroup } from '../../../otlp/columns.js'
+import { buildInfo } from '../../../lib/build-info.js'
+import { compareBytes } from '../../../lib/bytes.js'
+import { EmptyBlock, UnsortedInput } from '../../block/blockpack-writer.js'
+import type { BlockMeta, DedicatedColumn, WriteRequest } from '../../block/encoding.js'
+import { formatTime } from '../../block/meta.js'
+import { ParquetWriter } from '../../parquet/write-file.js'
+import { bloomName, bloomShards } from './bloom.js'
+import { Chunks } from './columns.js'
+import { DEFAULT_DEDICATED_COLUMNS, mappingOf, usable } from './dedicated.js'
+import { schemaOf, type Version } from './schema.js'
+import { Shredder } from './shredder.js'
+
+export const DATA_OBJECT = 'data.parquet'
+export const INDEX_OBJECT = 'index'
+/** A row group ends with the trace that reaches one of these: finding one trace costs the dictionaries of its row group. */
+export const ROW_GROUP_TRACES = 5000
+/** Of encoded pages, which wait in memory until the row group is whole. */
+export const ROW_GROUP_BYTES = 8 << 20
+const ID_BYTES = 16
+
+export async function writeVparquet(
+  version: Version,
+  request: WriteRequest,
+  dedicated: readonly DedicatedColumn[] = DEFAULT_DEDICATED_COLUMNS,
+): Promise<BlockMeta> {
+  const writer = new BlockWriter(version, request, await request.sink.create(DATA_OBJECT), usable(version, dedicated)) // prettier-ignore
+  for await (const group of request.groups) {
+    if (group.counts.span === 0) continue
+    await writer.add(group)
+    request.onProgress?.(writer.spans)
+  }
+  return writer.finish()
+}
+
+class BlockWriter {
+  readonly #version: Version
+  readonly #request: WriteRequest
+  readonly #dedicated: readonly DedicatedColumn[]
+  readonly #file: ParquetWriter
+  readonly #shredder: Shredder
+  /** Ids of all traces, for the blooms: how large these are depends on how many come. */
+  readonly #ids: Uint8Array[] = []
+  /** The last id of each row group, in base64. */
+  readonly #lastIds: string[] = []
+  #rows = 0
+  #traces = 0
+  #minStart_ns: bigint | undefined
+  #maxEnd_ns = 0n
+  spans = 0
+
+  constructor(
+    version: Version,
+    request: WriteRequest,
+    object: Awaited<ReturnType<WriteRequest['sink']['create']>>,
+    dedicated: readonly DedicatedColumn[],
+  ) {
+    this.#version = version
+    this.#request = request
+    this.#dedicated = dedicated
+    const mapping = (scope: Parameters<typeof mappingOf>[2]) => mappingOf(version, dedicated, scope)
+    const mappings = {
+      resource: mapping('resource'),
+      span: mapping('span'),
+      event: mapping('event'),
+    }
+    const { elements, leaves, names } = schemaOf(version, mappings)
+    this.#file = new ParquetWriter(object, elements, leaves, createdBy())
+    this.#shredder = new Shredder(version, new Chunks(names, this.#file.chunks), dedicated)
+  }
+
+  async add(group: RowGroup): Promise<void> {
+    const ids = await this.#shredder.add(group)
+    this.#checkOrder(ids)
+    this.#ids.push(ids.slice())
+    this.#rows += group.counts.trace
+    this.#traces += group.counts.trace
+    this.spans += group.counts.span
+    const { minStart_ns, maxEnd_ns } = group
+    if (this.#minStart_ns === undefined || minStart_ns < this.#minStart_ns) {
+      this.#minStart_ns = minStart_ns
+    }
+    if (maxEnd_ns > this.#maxEnd_ns) this.#maxEnd_ns = maxEnd_ns
+    const isFull = this.#rows >= ROW_GROUP_TRACES || this.#file.buffered_bytes >= ROW_GROUP_BYTES
+    if (isFull) await this.#finishGroup()
+  }
+
+  async #finishGroup(): Promise<void> {
+    await this.#file.finishGroup(this.#rows)
+    this.#rows = 0
+    const last = this.#ids.at(-1)!
+    this.#lastIds.push(Buffer.from(last.subarray(-ID_BYTES)).toString('base64'))
+  }
+
+  async finish(): Promise<BlockMeta> {
+    const { blockId, tenant, compactionLevel } = this.#request
+    if (this.spans === 0) throw new EmptyBlock(blockId)
+    if (this.#rows > 0) await this.#finishGroup()
+    const { size, footerSize } = await this.#file.finish()
+    const blooms = bloomShards(this.#ids)
+    for (const [shard, bytes] of blooms.entries()) await this.#object(bloomName(shard), bytes)
+    const index = JSON.stringify({ rowGroups: this.#lastIds })
+    await this.#object(INDEX_OBJECT, Buffer.from(index))
+    return {
+      format: this.#version,
+      blockID: blockId,
+      tenantID: tenant,
+      startTime: formatTime(this.#minStart_ns ?? 0n),
+      endTime: formatTime(this.#maxEnd_ns),
+      totalObjects: this.#traces,
+      totalSpans: this.spans,
+      size,
+      compactionLevel,
+      indexPageSize: 0,
+      totalRecords: this.#file.groupCount,
+      bloomShards: blooms.length,
+      footerSize,
+      ...(this.#dedicated.length > 0 && { dedicatedColumns: this.#dedicated }),
+      replicationFactor: 1,
+    }
+  }
+
+  async #object(name: string, bytes: Uint8Array): Promise<void> {
+    const object = await this.#request.sink.create(name)
+    await object.write(bytes)
+    await object.close()
+  }
+
+  #checkOrder(ids: Uint8Array): void {
+    let before = this.#ids.at(-1)?.subarray(-ID_BYTES)
+    for (let at = 0; at < ids.length; at += ID_BYTES) {
+      const id = ids.subarray(at, at + ID_BYTES)
+      if (before && compareBytes(before, id) >= 0) {
+        throw new UnsortedInput(this.#request.blockId, before, id)
+      }
+      before = id
+    }
+  }
+}
+
+function createdBy(): string {
+  const { version, revision } = buildInfo()
+  return `tempo-actors version ${version}${revision === '' ? '' : ` (build ${revision})`}`
+}
