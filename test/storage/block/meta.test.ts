@@ -39,7 +39,7 @@ describe('meta.json', () => {
     const { meta } = await build(groupsOf(memorySource(shopTraces({ traces: 1 }))))
     const other = { ...meta, blockID: '99999999-2222-4333-8444-555555555555' }
     expect(() => parseMeta(serializeMeta(other), BLOCK_ID)).toThrow('blockID is 99999999')
-    const more = { ...meta, dedicatedColumns: [{ name: 'x' }] }
+    const more = { ...meta, somethingNewer: [{ name: 'x' }] }
     expect(parseMeta(serializeMeta(more), BLOCK_ID)).toEqual(more)
   })
 })
