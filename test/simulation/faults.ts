@@ -25,6 +25,8 @@ const ENDS_BEFORE = [
   'bucket: put',
 ] as const
 const WINDOW_MS = 3000
+/** Less than a heartbeat may be late. */
+const BACKLOG_MS = 2500
 const ZOMBIE_MS = 2500
 const HOUR_MS = 3_600_000
 
@@ -77,6 +79,13 @@ const FAULTS = {
     const until_ms = world.now_ms + length_ms
     for (const one of [life, ...(life === house.process ? life.children : [])])
       one.stalledUntil_ms = Math.max(one.stalledUntil_ms, until_ms)
+  },
+  /** The rings fill, and with copies: clients send again what they have no answer to. */
+  backlog: (house) => {
+    const life = house.threads.ready('livestore')?.life
+    if (!life) return
+    world.say('the livestore stands still')
+    life.stalledUntil_ms = Math.max(life.stalledUntil_ms, world.now_ms + BACKLOG_MS)
   },
   crash: (house) => house.crash(),
   /** The process dies where one of its threads is in the middle of a run. */
@@ -159,8 +168,9 @@ export interface Plan {
   readonly count: number
 }
 
-export function planFaults(): Plan {
+export function planFaults(isSiege: boolean): Plan {
   const { random } = world
+  if (isSiege) return { kinds: ['backlog', random.pick(FAULT_KINDS)], count: 1 + random.below(4) }
   const kinds = Array.from({ length: 1 + random.below(KINDS_MAX) }, () => random.pick(FAULT_KINDS))
   return { kinds: [...new Set(kinds)], count: random.below(FAULTS_MAX) }
 }

@@ -88,12 +88,15 @@ class Run {
   readonly house: House
   readonly #clients: Clients
   readonly #settings: Config
+  readonly #isSiege: boolean
   #queriesOpen = 0
   #isDrained = false
 
   constructor(log: Log) {
-    const settings = (this.#settings = settingsOf(world.random))
-    const tenants = world.random.oneIn(2) ? ['a'] : ['a', 'b']
+    const { config: settings, isSiege } = settingsOf(world.random)
+    this.#settings = settings
+    this.#isSiege = isSiege
+    const tenants = !isSiege && world.random.oneIn(2) ? ['a'] : ['a', 'b']
     this.house = new House(settings, log)
     this.#clients = new Clients(this.house, tenants)
     watchDisk(settings)
@@ -112,7 +115,7 @@ class Run {
 
   async #busy(): Promise<void> {
     const { random, outside } = world
-    const plan = planFaults()
+    const plan = planFaults(this.#isSiege)
     world.say(`faults: ${plan.count} of ${plan.kinds.join(', ')}`)
     layFaults(plan, this.house, BUSY_MS)
     const later = (label: string, act: () => Promise<void>) =>

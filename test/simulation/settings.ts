@@ -9,11 +9,27 @@ const SIMULATED_PATH = '/store'
 
 const base = loadConfig({ cwd: SIMULATED_PATH, files: [], env: {} }).config
 
-export function settingsOf(random: Random): Config {
+export interface Settings {
+  readonly config: Config
+  /**
+   * Everything at once that makes memory short: two tenants in two partitions with room for two heads in all, clients
+   * that soon send again, and a livestore that stands still meanwhile.
+   */
+  readonly isSiege: boolean
+}
+
+const SIEGE_ONE_IN = 8
+
+export function settingsOf(random: Random): Settings {
+  const isSiege = random.oneIn(SIEGE_ONE_IN)
+  return { config: configOf(random, isSiege), isSiege }
+}
+
+function configOf(random: Random, isSiege: boolean): Config {
   const ingress_bytes = 2 ** (13 + random.below(3))
-  const partitions = 1 + random.below(2)
-  // A head takes ten chunks: often there is room for two or three, in all partitions together.
-  const headChunks = 24 + random.below(random.oneIn(3) ? 12 : 90)
+  const partitions = isSiege ? 2 : 1 + random.below(2)
+  // A head takes ten chunks.
+  const headChunks = 24 + random.below(isSiege ? 6 : 90)
   return deepFreeze<Config>({
     ...base,
     storage: { ...base.storage, block_version: 'simulated', blocklist_poll_ms: 4000 + random.below(8000) }, // prettier-ignore
@@ -32,7 +48,7 @@ export function settingsOf(random: Random): Config {
       wal_sync: random.pick(['committed', 'flushed'] as const),
       head_bytes: headChunks * CHUNK_BYTES,
       max_head_idle_ms: 500 + random.below(4000),
-      ack_timeout_ms: 2000 + random.below(3000),
+      ack_timeout_ms: isSiege ? 400 : 2000 + random.below(3000),
       bus: { ...base.actors.bus, partitions, ingress_bytes, ring_bytes: ingress_bytes * (1 + random.below(2)) }, // prettier-ignore
       supervisor: {
         ...base.actors.supervisor,
