@@ -40,6 +40,7 @@ import { Partition } from './partition.js'
 import { localBlocksPath } from './paths.js'
 import { Quarantine } from './quarantine.js'
 import { RecentSpans } from './recent-spans.js'
+import { Room } from './room.js'
 import { recover } from './recovery.js'
 import { ReplayGuard } from './replay-guard.js'
 import type { CutLimits } from './slice.js'
@@ -70,6 +71,7 @@ export default class Livestore implements Actor {
   readonly #owned: Owned[] = []
   readonly #stopping = new AbortController()
   readonly #trials = new TrialRoom()
+  readonly #room = new Room()
   #lanes: Promise<void>[] = []
   #ticking: Promise<void> = Promise.resolve()
   #backend!: Backend
@@ -152,7 +154,7 @@ export default class Livestore implements Actor {
       partition: number,
       wal,
       state,
-      arena: this.#arena,
+      ...{ arena: this.#arena, room: this.#room },
       catalog,
       blocks,
       builder: this.#builder,
@@ -169,7 +171,7 @@ export default class Livestore implements Actor {
       partition: number,
       wal,
       state,
-      arena: this.#arena,
+      ...{ arena: this.#arena, room: this.#room },
       catalog,
       blocks,
       pipeline,

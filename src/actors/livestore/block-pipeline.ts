@@ -17,6 +17,7 @@ import type { Wal } from '../../storage/wal/wal.js'
 import type { BlockBuilder } from './block-builder.js'
 import type { CompleteBlock, CompleteBlockLifecycle } from './complete-block-lifecycle.js'
 import type { PipelineMetrics } from './metrics.js'
+import type { Room } from './room.js'
 
 /** meta.json may carry whole seconds only. */
 const SLACK_NS = 1_000_000_000n
@@ -41,6 +42,8 @@ export interface BlockPipelineOptions {
   readonly wal: Wal
   readonly state: LivestoreState
   readonly arena: HeadArena
+  /** Is told when memory of live heads comes back. */
+  readonly room: Room
   readonly catalog: Catalog
   readonly blocks: LocalBlocks
   readonly builder: Pick<BlockBuilder, 'build'>
@@ -60,7 +63,6 @@ export class BlockPipeline {
   readonly #building = new Set<Promise<void>>()
   /** WAL segments that are still there: their records would become blocks again after a restart. */
   readonly #segments = new Set<number>()
-  #roomWaiters: (() => void)[] = []
   readonly #stopping = new AbortController()
   #slicesWaiting = 0
 
@@ -80,7 +82,7 @@ export class BlockPipeline {
     const work = this.#buildSlice(slice).finally(() => {
       this.#slicesWaiting--
       this.#building.delete(work)
-      this.#wake()
+      this.#options.room.wake()
     })
     this.#building.add(work)
   }
@@ -89,14 +91,6 @@ export class BlockPipeline {
   reload(state: BlockState, entry: number): void {
     this.#entries.set(state.blockId, entry)
     this.#options.lifecycle.reloaded(this.#blockOf(state))
-  }
-
-  /** Resolves when a build has ended, or after the time. */
-  async waitForRoom(timeout_ms: number): Promise<void> {
-    const timer = new AbortController()
-    const done = new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
-    await Promise.race([done, this.#options.clock.sleep(timeout_ms, timer.signal)])
-    timer.abort()
   }
 
   /** Resolves when every slice handed over so far is complete. */
@@ -191,7 +185,7 @@ export class BlockPipeline {
       else this.#options.catalog.remove(head.entry)
       this.#options.arena.retire(head.headerChunk)
       this.#options.arena.reclaim()
-      this.#wake()
+      this.#options.room.wake()
       metrics.duration_seconds.observe((clock.monotonic() - started) / 1000)
       return true
     } catch (error) {
@@ -265,10 +259,6 @@ export class BlockPipeline {
       completedAt_ms: block.completedAt_ms,
       isFlushed: block.state === 'flushed',
     }
-  }
-
-  #wake(): void {
-    for (const waiter of this.#roomWaiters.splice(0)) waiter()
   }
 }
 

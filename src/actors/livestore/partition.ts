@@ -24,13 +24,14 @@ import type { BlockPipeline, CutHead } from './block-pipeline.js'
 import type { Judge } from './judge.js'
 import type { PartitionMetrics } from './metrics.js'
 import type { RecentSpans } from './recent-spans.js'
+import type { Room } from './room.js'
 import { cutReason, Slice, type CutLimits, type CutReason, type TenantHead } from './slice.js'
 
 /** One WAL transaction takes about this much. */
 const BATCH_BYTES_MAX = 1024 * 1024
 /** How often the partition looks whether its slice is to be cut, when no span comes; above the bus's own re-check, which needs no timer. */
 const CUT_CHECK_MS = 1200
-/** Wait for builds to free memory, before looking again. */
+/** Wait for builds to free memory, before looking again: what a reader held comes back without a word. */
 const ROOM_WAIT_MS = 1000
 /** Decoded tenant names that are kept; with more tenants than this, they are decoded again now and then. */
 const NAMES_MAX = 10_000
@@ -57,6 +58,7 @@ export interface PartitionOptions {
   readonly acks: AckMarker
   readonly catalog: Catalog
   readonly pipeline: BlockPipeline
+  readonly room: Room
   /** Spans of the heads that were cut lately, for retries that come after the cut. */
   readonly recent: RecentSpans
   /** Judges the records by their tenants' limits. */
@@ -306,17 +308,32 @@ export class Partition {
 
   /** Back-pressure: nothing is taken from the ring until there is memory for it. */
   async #makeRoom(obstacle: Staged['obstacle']): Promise<void> {
-    const { arena, pipeline, guard, metrics, clock, progress } = this.#options
+    const { arena, room, guard, metrics, clock, progress } = this.#options
+    const { freed } = room
     if (obstacle === 'head_full') return this.#cut('bytes')
     if (arena.reclaim() > 0) return
-    // Heads without a span hold memory too: two partitions with nothing else would wait for one another for ever.
-    if (this.#slice.heads.size > 0) await this.#cut('arena_full')
+    if (this.#slice.spans > 0) await this.#cut('arena_full')
+    else this.#letGo()
     const started = clock.monotonic()
     await guard.pause()
-    await pipeline.waitForRoom(ROOM_WAIT_MS)
+    await room.wait(clock, ROOM_WAIT_MS, freed)
     await guard.resume()
     progress()
     metrics.backPressure_seconds.inc((clock.monotonic() - started) / 1000)
+  }
+
+  /**
+   * Heads without a span hold memory too: two partitions with nothing else would wait for one another for ever. They are given back in
+   * the turn in which they were made, without a cut: that would begin a WAL segment at each try.
+   */
+  #letGo(): void {
+    const { arena, catalog } = this.#options
+    for (const { entry, writer } of this.#slice.heads.values()) {
+      catalog.remove(entry)
+      arena.retire(writer.headerChunk)
+    }
+    this.#slice.heads.clear()
+    arena.reclaim()
   }
 }
 

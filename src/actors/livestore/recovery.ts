@@ -21,6 +21,7 @@ import { factsOf, type BlockPipeline, type CutHead } from './block-pipeline.js'
 import type { ReplayGuard } from './replay-guard.js'
 import { reloadRecent } from './recent-blocks.js'
 import type { RecentSpans } from './recent-spans.js'
+import type { Room } from './room.js'
 import { Slice } from './slice.js'
 
 /** Wait for builds to free memory during a replay. */
@@ -36,6 +37,7 @@ export interface RecoveryOptions {
   readonly catalog: Catalog
   readonly blocks: LocalBlocks
   readonly pipeline: BlockPipeline
+  readonly room: Room
   readonly guard: ReplayGuard
   /** Dies of a record that says so; for tests. */
   readonly killer?: ((bytes: Uint8Array) => void) | undefined
@@ -305,7 +307,8 @@ class Replay {
 
   /** Heads of earlier segments are being built; their memory comes back one by one. */
   async #makeRoom(): Promise<void> {
-    const { arena, pipeline, guard, progress, log } = this.#options
+    const { arena, pipeline, room, guard, clock, progress, log } = this.#options
+    const { freed } = room
     if (arena.reclaim() > 0) {
       this.#idleWaits = 0
       return
@@ -318,7 +321,8 @@ class Replay {
       )
     }
     log.debug('replay waits for a build to free memory')
-    await pipeline.waitForRoom(ROOM_WAIT_MS)
+    // What another partition's build has freed is not a wait in vain.
+    if (await room.wait(clock, ROOM_WAIT_MS, freed)) this.#idleWaits = 0
     progress()
     await guard.resume(mark)
   }

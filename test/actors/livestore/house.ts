@@ -17,6 +17,7 @@ import { LivestoreMetrics } from '../../../src/actors/livestore/metrics.js'
 import { Partition } from '../../../src/actors/livestore/partition.js'
 import { Quarantine } from '../../../src/actors/livestore/quarantine.js'
 import { RecentSpans } from '../../../src/actors/livestore/recent-spans.js'
+import { Room } from '../../../src/actors/livestore/room.js'
 import { recover } from '../../../src/actors/livestore/recovery.js'
 import { ReplayGuard } from '../../../src/actors/livestore/replay-guard.js'
 import { Sources } from '../../../src/actors/querier/sources.js'
@@ -240,6 +241,7 @@ export class Life {
   state!: LivestoreState
   quarantine!: Quarantine
   consumer!: Consumer
+  readonly room = new Room()
   readonly #stopping = new AbortController()
   readonly #builds = new Set<Promise<unknown>>()
   lane: Promise<void> = Promise.resolve()
@@ -304,11 +306,13 @@ export class Life {
       },
       random: () => 0.5,
     })
+    const { room } = this
     const builder = { build: (request: BuildRequest) => this.#build(request) }
     const parts = {
       wal,
       state,
       arena,
+      room,
       catalog,
       blocks,
       clock,

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { describe, expect, it, vi } from 'vitest'
 import { openHead } from '../../../src/storage/head/source.js'
+import { HeadWriter } from '../../../src/storage/head/writer.js'
 import { House, Life } from './house.js'
 import { record } from './records.js'
 
@@ -113,6 +115,40 @@ describe('a partition', () => {
     await life.settled()
     const found = await house.found('a')
     expect(found.size).toBe(40 * 400)
+    await life.end()
+  })
+
+  it('holds nothing of a memory that is full of others’ heads, and goes on when one of theirs is built', async () => {
+    const { house, life } = await alive(WHOLE, 1 << 20)
+    const head = (tenant: string) =>
+      HeadWriter.create(house.arena, { blockId: randomUUID(), tenant, partition: 1 })!
+    // Room for a head, and for no span of the record that comes.
+    const small = head('small')
+    const large = head('large')
+    for (let n = 0; large.append(record('large', n, 50).bytes).code === 'ok'; n++);
+    for (let n = 0; large.append(record('large', -n - 1, 1).bytes).code === 'ok'; n++);
+    large.publish(1)
+    house.arena.retire(small.headerChunk)
+    house.arena.reclaim()
+    const used = house.arena.used_bytes()
+    expect(used).toBeLessThan(house.arena.capacity_bytes)
+    const made = vi.spyOn(house.catalog, 'addHead')
+    const sent = house.send(record('a', 1, 400))
+    await life.until(() => life.room.waiting > 0)
+    for (let tries = 0; tries < 3; tries++) await house.clock.advance(1000)
+    expect(made).toHaveBeenCalled()
+    // No entry of the catalog, no memory, and no WAL segment for each time that it tried.
+    expect(house.catalog.list()).toEqual([])
+    expect(life.partition.slice.heads.size).toBe(0)
+    expect(house.arena.used_bytes()).toBe(used)
+    expect(life.mortal.steps).not.toContain('wal.rotate')
+    expect(life.wal.segments()).toHaveLength(1)
+    // Woken by a build of another partition: the clock stands still.
+    house.arena.retire(large.headerChunk)
+    house.arena.reclaim()
+    life.room.wake()
+    await life.until(() => house.isAcknowledged(sent))
+    await house.expectExactlyOnce(all(house), 'after room came')
     await life.end()
   })
 
