@@ -4,10 +4,19 @@
  *
  *   <wal_path>/format.json    {"format": 1, "writtenBy": "0.1.0"}
  *
- * A folder without it was written before there was one: it is of version 1.
+ * A folder without it, or with a blank one, was written before there was one, or lost it with the power: it is of version 1.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { syncFolder } from '../../lib/durable-folders.js'
 import { WalCorrupt, WalVersionUnsupported } from './errors.js'
 
 export const FOLDER_FORMAT = 1
@@ -16,13 +25,12 @@ const NAME = 'format.json'
 /** Notes the version in a folder that has none; throws `WalVersionUnsupported` when a newer program wrote it. */
 export function claimFormat(path: string, program: string): void {
   const file = join(path, NAME)
-  if (!existsSync(file)) {
-    // By a rename, so that a crash leaves no half of it; lost in a power cut, it is written again.
-    writeFileSync(`${file}.draft`, JSON.stringify({ format: FOLDER_FORMAT, writtenBy: program }))
-    renameSync(`${file}.draft`, file)
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
+  if (isBlank(text)) {
+    write(path, JSON.stringify({ format: FOLDER_FORMAT, writtenBy: program }))
     return
   }
-  const found = formatIn(readFileSync(file, 'utf8'))
+  const found = formatIn(text)
   if (found === undefined) {
     throw new WalCorrupt(
       file,
@@ -30,6 +38,25 @@ export function claimFormat(path: string, program: string): void {
     )
   }
   if (found > FOLDER_FORMAT) throw new WalVersionUnsupported(path, found, FOLDER_FORMAT)
+}
+
+/** A file system that lost power between a rename and the write before it leaves the name with nothing, or zeros, in it. */
+function isBlank(text: string): boolean {
+  return /^\0*$/.test(text)
+}
+
+/** By a rename, so that a crash leaves no half of it; on the disk before the rename, or a power cut could leave the name alone. */
+function write(path: string, text: string): void {
+  const draft = join(path, `${NAME}.draft`)
+  const fd = openSync(draft, 'w')
+  try {
+    writeFileSync(fd, text)
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  renameSync(draft, join(path, NAME))
+  syncFolder(path)
 }
 
 function formatIn(text: string): number | undefined {
