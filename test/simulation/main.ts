@@ -198,7 +198,13 @@ function serveJobs(): void {
   // Nobody is left who wants to know.
   process.on('disconnect', () => process.exit())
   process.on('message', ([from, to]: [number, number]) => {
-    void runChunk(from, to).then((report) => process.send!(report))
+    runChunk(from, to).then(
+      (report) => process.send!(report),
+      (error: unknown) => {
+        process.stderr.write(`seeds ${from}..${to}: the simulator failed: ${String(error)}\n`)
+        process.exit(1)
+      },
+    )
   })
 }
 

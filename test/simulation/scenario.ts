@@ -76,8 +76,9 @@ export async function runSeed(seed: number, trace?: (line: string) => void): Pro
   } catch (thrown) {
     error = thrown as Error
   }
-  // Whoever still lives must not meet the next seed.
+  // Whoever still lives must not meet the next seed; what that does to the disk is looked at too.
   world.end(world.outside, undefined)
+  error ??= world.violation
   const { now_ms, events, steps, digest } = world
   const { acknowledged } = ledger
   const { processes } = run.house
