@@ -166,9 +166,7 @@ export const PLANTED_BUGS = {
     ],
   },
   'empty-heads': {
-    text: 'a slice of heads without a span is not cut for room (found by the simulator, mended)',
-    edits: [
-      { file: PARTITION, from: 'if (this.#slice.heads.size > 0) await', to: 'if (this.#slice.spans > 0) await' }, // prettier-ignore
-    ],
+    text: 'heads without a span keep their memory while the partition waits for room (found by the simulator, mended)',
+    edits: [{ file: PARTITION, from: 'else this.#letGo()', to: '' }],
   },
 }
