@@ -110,7 +110,9 @@ function ask(path: string): Promise<'nobody' | 'looking' | 'owner'> {
   return new Promise((resolve) => {
     let said = ''
     const socket = connect(path)
-    socket.setTimeout(ANSWER_MS, () => {
+    const answered = new AbortController()
+    void systemClock.sleep(ANSWER_MS, answered.signal).then(() => {
+      if (answered.signal.aborted) return
       resolve('owner')
       socket.destroy()
     })
@@ -120,7 +122,10 @@ function ask(path: string): Promise<'nobody' | 'looking' | 'owner'> {
       resolve(isNobody ? 'nobody' : code === 'ECONNRESET' ? 'looking' : 'owner')
     })
     // Without a word it went away in between.
-    socket.once('close', () => resolve(said === OWNER ? 'owner' : 'looking'))
+    socket.once('close', () => {
+      answered.abort()
+      resolve(said === OWNER ? 'owner' : 'looking')
+    })
   })
 }
 
