@@ -4,11 +4,11 @@ import { keyValue, request, span, stringValue, type Proto } from '../support/otl
 import { Random } from '../support/random.js'
 import { TestServer } from '../support/server.js'
 import { GrpcConnection, askHttp, framed, type Answer } from './support/doors.js'
+import { HOSTILE, LOOP_MS } from './support/size.js'
 import { Watch } from './support/watch.js'
 
 /** A tenant whose name is a property of every object. */
 const TENANT = '__proto__'
-const LOOP_MS = Number(process.env.HOSTILE_LOOP_MS ?? 1000)
 const HOURS = 3_600_000_000_000n
 
 const random = new Random(32)
@@ -225,7 +225,7 @@ it('leaves the server well, no loop held up, and memory where it was', async () 
   }
   await watch.isWell()
   const before_mib = await watch.settled_mib()
-  for (let rounds = 0; rounds < 3; rounds++) await round()
+  for (let rounds = 0; rounds < HOSTILE.memoryRounds; rounds++) await round()
   const after_mib = await watch.settled_mib()
   console.log(`memory before and after rounds: ${before_mib.toFixed()} ${after_mib.toFixed()} MiB`)
   await watch.isWell()

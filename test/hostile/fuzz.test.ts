@@ -2,13 +2,16 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { TestServer } from '../support/server.js'
 import { Fuzzer } from './support/fuzzer.js'
+import { HOSTILE } from './support/size.js'
 import { Watch } from './support/watch.js'
 
-const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 20_000)
+const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? HOSTILE.requests)
 const SEED = Number(process.env.FUZZ_SEED ?? 1)
 /** Requests in flight: each waits for its commit. */
 const LANES = 48
-const ROUNDS = 10
+const ROUNDS = Math.max(10, REQUESTS / 25_000)
+/** Ends after the round in which this is over, and says what was sent until then. */
+const MINUTES = Number(process.env.FUZZ_MINUTES ?? Infinity)
 const WARM_UP = Math.min(5000, REQUESTS / 4)
 /** Memory after all rounds against after the warm-up. Heads and rings are shared memory that fills up to its bound first. */
 const GROWTH_MAX = 1.5
@@ -34,13 +37,14 @@ it(`${REQUESTS} mutated requests (seed ${SEED}) find nothing`, { timeout }, asyn
   await watch.isWell()
   const before_mib = await watch.settled_mib()
   const rss: number[] = [Math.round(before_mib)]
-  for (let round = 0; round < ROUNDS; round++) {
+  const isOver = () => performance.now() - started > MINUTES * 60_000
+  for (let round = 0; round < ROUNDS && !isOver(); round++) {
     await fuzzer.run(Math.ceil((REQUESTS - WARM_UP) / ROUNDS), LANES)
     await watch.isWell()
     rss.push(Math.round(watch.rss_mib))
-    const { requests, findings } = fuzzer.tally
+    const { requests, findings, byKind } = fuzzer.tally
     process.stderr.write(
-      `fuzz: ${requests} of ${REQUESTS}, ${findings.length} findings, ${rss.at(-1)} MiB\n`,
+      `fuzz: ${requests} of ${REQUESTS}, ${findings.length} findings, ${rss.at(-1)} MiB, ${words(byKind)}\n`,
     )
   }
   const seconds = (performance.now() - started) / 1000
@@ -49,7 +53,7 @@ it(`${REQUESTS} mutated requests (seed ${SEED}) find nothing`, { timeout }, asyn
   const { tally } = fuzzer
   console.log(
     [
-      `fuzz: ${tally.requests} requests, seed ${SEED}, ${Math.round(seconds)} s, ${Math.round(tally.requests / seconds)} a second`,
+      `fuzz: ${tally.requests} requests of ${REQUESTS}, seed ${SEED}, ${Math.round(seconds)} s, ${Math.round(tally.requests / seconds)} a second`,
       `  sent:     ${words(tally.byKind)}`,
       `  answered: ${words(tally.byAnswer)}`,
       `  memory:   ${rss.join(' ')} MiB, settled at ${Math.round(after_mib)} (anonymous and shared)`,

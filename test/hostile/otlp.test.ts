@@ -6,13 +6,12 @@ import { Proto, keyValue, request, span, stringValue } from '../support/otlp-gen
 import { Random } from '../support/random.js'
 import { TestServer } from '../support/server.js'
 import { GrpcConnection, askHttp, askRaw, framed, type Answer } from './support/doors.js'
+import { HOSTILE, LOOP_MS } from './support/size.js'
 import { Watch } from './support/watch.js'
 
 const PROTOBUF = { 'content-type': 'application/x-protobuf' }
 const JSON_TYPE = { 'content-type': 'application/json' }
 const MIB = 1024 * 1024
-/** An event loop may be held up so long. HOSTILE_LOOP_MS: more, on a machine that others use too. */
-const LOOP_MS = Number(process.env.HOSTILE_LOOP_MS ?? 1000)
 
 const random = new Random(31)
 let server: TestServer
@@ -196,7 +195,7 @@ it('does not let memory grow over rounds of all of it', async () => {
   const seen = watch.attempts.length
   await round()
   const before_mib = await watch.settled_mib()
-  for (let rounds = 0; rounds < 3; rounds++) await round()
+  for (let rounds = 0; rounds < HOSTILE.memoryRounds; rounds++) await round()
   watch.attempts.length = seen
   const after_mib = await watch.settled_mib()
   console.log(`memory before and after rounds: ${before_mib.toFixed()} ${after_mib.toFixed()} MiB`)
