@@ -95,15 +95,16 @@ class Claim {
 
 /** The most that any other claim is; those of the dead are removed. */
 async function lookAtOthers(folder: string, own: string): Promise<Found> {
-  let most: Found = 'nobody'
+  const looking: string[] = []
   for (const name of readdirSync(folder)) {
     if (name === own || !NAME.test(name)) continue
     const found = await ask(shorter(join(folder, name)))
     if (found === 'owner') return 'owner'
-    if (found === 'looking') most = name < own || most === 'smaller' ? 'smaller' : 'larger'
+    if (found === 'looking') looking.push(name)
     else rmSync(join(folder, name), { force: true })
   }
-  return most
+  if (looking.length === 0) return 'nobody'
+  return looking.some((name) => name < own) ? 'smaller' : 'larger'
 }
 
 function ask(path: string): Promise<'nobody' | 'looking' | 'owner'> {
