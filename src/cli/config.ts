@@ -1,6 +1,6 @@
 /** Owns `tempo-actors config`: what can be done with a configuration without starting the store. */
-import { readFileSync } from 'node:fs'
 import { ConfigError } from '../config/error.js'
+import { readConfigText } from '../config/read-text.js'
 import { processOutput, type Output } from './output.js'
 
 const USAGE = `Usage:
@@ -34,7 +34,7 @@ export async function configCommand(
 async function migrate(file: string, { out, err }: Output): Promise<number> {
   const { migrateConfig } = await import('../config/migrate.js')
   try {
-    const { text, notes, problems } = migrateConfig(file, read(file))
+    const { text, notes, problems } = migrateConfig(file, readConfigText(file, file))
     out(text)
     for (const note of notes) err(`note: ${note}\n`)
     for (const problem of problems) err(`tempo-actors: ${problem}\n`)
@@ -44,19 +44,4 @@ async function migrate(file: string, { out, err }: Output): Promise<number> {
     for (const problem of error.problems) err(`tempo-actors: ${problem}\n`)
     return 1
   }
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError([`${file} cannot be read: ${readFailure(error)}`])
-  }
-}
-
-function readFailure(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-  if (code === 'ENOENT') return 'it does not exist'
-  if (code === 'EISDIR') return 'it is a folder'
-  return code === 'EACCES' ? 'permission denied' : code
 }

@@ -1,5 +1,5 @@
 /** Owns the way from files, environment and flags to the frozen configuration. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { availableMemory, type AvailableMemory } from '../memory/available.js'
@@ -11,6 +11,7 @@ import { readSettings } from './fields.js'
 import type { FlagSetting } from './flags.js'
 import { toMemory } from './memory.js'
 import { toLimits } from './overrides.js'
+import { readConfigText } from './read-text.js'
 import { cautions, contradictions, type Finding } from './rules.js'
 import {
   DEFAULT_GRPC_ENDPOINT,
@@ -75,7 +76,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   )
   let tree: MapTree = emptyTree('the built-in defaults')
   for (const file of files) {
-    let content = readText(file)
+    let content = readConfigText(file.path, `the configuration file ${file.name}`)
     if (options.expandEnv) {
       const expanded = expandEnv(file.name, content, options.env ?? process.env)
       content = expanded.content
@@ -106,17 +107,6 @@ function findFile(name: string, cwd: string, packagedFolder: string): ConfigFile
   if (isBare && existsSync(packaged)) return { name, path: packaged, isPackaged: true }
   const also = isBare ? ', and no configuration of the package has that name' : ''
   throw new ConfigError([`the configuration file ${name} does not exist (${path})${also}`])
-}
-
-function readText(file: ConfigFile): string {
-  try {
-    return readFileSync(file.path, 'utf8')
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    const why =
-      code === 'EISDIR' ? 'it is a folder' : code === 'EACCES' ? 'permission denied' : code
-    throw new ConfigError([`the configuration file ${file.name} cannot be read: ${why}`])
-  }
 }
 
 function readTree(tree: MapTree): { settings: Settings; warnings: readonly string[] } {

@@ -245,7 +245,7 @@ describe('a configuration file', () => {
   it('that is far too large', async () => {
     const path = file('a.yaml', '#'.repeat(2 ** 20 + 1))
     expect((await start(`--config=${path}`)).said).toEqual([
-      'tempo-actors: FOLDER/a.yaml is no configuration: it has 1048577 characters, at most 1048576 are read',
+      'tempo-actors: the configuration file FOLDER/a.yaml has more than 1048576 bytes, which are the most that are read',
     ])
   })
 
