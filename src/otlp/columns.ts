@@ -147,6 +147,11 @@ export interface RowGroup {
    * `has: false` = the predicate's value is certainly not in the group. Optional.
    */
   mayHave?(key: AttributeKey | FieldName, text: string): Promise<boolean>
+  /**
+   * The trace at a row of the table `trace` as OTLP TracesData, where the group knows more than its tables say (the order of
+   * attributes, keys that occur twice) or reads less than a whole column for it. Optional.
+   */
+  assemble?(traceRow: number): Promise<Uint8Array>
 }
 
 /** A live head, a block, or any other place that holds spans. */

@@ -21,6 +21,7 @@ export async function assembleTrace(group: RowGroup, traceRow: number): Promise<
   if (traceRow < 0 || traceRow >= group.counts.trace) {
     throw new RangeError(`trace row ${traceRow} is not in 0..${group.counts.trace - 1}`)
   }
+  if (group.assemble) return group.assemble(traceRow)
   // A block's group can hand out the one page that the trace is in.
   const near = group instanceof BlockGroup ? group.narrow(traceRow) : { group, row: traceRow }
   const columns = await loadColumns(near.group)

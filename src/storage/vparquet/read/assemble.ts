@@ -1,11 +1,12 @@
 /**
- * Owns putting one trace together from the pages that hold its row: OTLP TracesData in the order in which Tempo stored it, with
+ * Owns putting traces together from the pages that hold their rows: OTLP TracesData in the order in which Tempo stored it, with
  * attributes that have columns of their own behind the others, as Tempo answers.
  */
 import { ByteWriter } from '../../block/codec/bytes.js'
 import { bytesField, tag, varint64 } from './any-value.js'
 import type { GroupColumns } from './group-columns.js'
 import { eachBytes, joinInts, type Words } from './join.js'
+import { firstOf } from './attribute-view.js'
 import { childOffsets, structureOf, type Structure } from './levels.js'
 import { EVENT, LINK, LIST_OF, RESOURCE, SCOPE, SPAN } from './paths.js'
 import type { AttributeLevel, OwnedColumns } from './paths.js'
@@ -55,9 +56,9 @@ const INTS = {
   linkDropped: `${LINK}.DroppedAttributesCount`,
 } as const
 
-/** The trace in the one row of `columns`. */
-export async function assembleRow(columns: GroupColumns, owned: OwnedColumns): Promise<Uint8Array> {
-  return new Assembly(await load(columns, owned)).trace()
+/** What the traces in the rows of `columns` are put together from. */
+export async function openAssembly(columns: GroupColumns, owned: OwnedColumns): Promise<Assembly> {
+  return new Assembly(await load(columns, owned))
 }
 
 /** All columns are asked for at once, so that neighbours are read in one range. */
@@ -120,7 +121,7 @@ async function readInts(columns: GroupColumns, path: string): Promise<Words | un
   return columns.read(path, true, ({ data }) => joinInts(data, false))
 }
 
-class Assembly {
+export class Assembly {
   /** One writer a nesting depth: an inner message is written, then copied with its length into the outer one. */
   readonly #trace = new ByteWriter()
   readonly #resource = new ByteWriter()
@@ -133,16 +134,19 @@ class Assembly {
     this.#columns = columns
   }
 
-  trace(): Uint8Array {
-    const { counts, resourceOfScope, scope } = this.#columns.structure
-    let nextScope = 0
-    let nextSpan = 0
-    for (let resource = 0; resource < counts.resource; resource++) {
+  /** The trace at this row of those that were read. */
+  trace(row: number): Uint8Array {
+    const { scope, traceOfResource, resourceOfScope } = this.#columns.structure
+    this.#trace.clear()
+    let resource = firstOf(traceOfResource, row)
+    let nextScope = firstOf(resourceOfScope, resource)
+    let nextSpan = firstOf(scope, nextScope)
+    for (; traceOfResource[resource] === row; resource++) {
       this.#beginResource(resource)
       for (; resourceOfScope[nextScope] === resource; nextScope++) {
         this.#beginScope(nextScope)
-        for (; nextSpan < counts.span && scope[nextSpan] === nextScope; nextSpan++) {
-          this.#writeSpan(nextSpan)
+        for (; scope[nextSpan] === nextScope; nextSpan++) {
+          this.#writeSpan(nextSpan, row)
           bytesField(this.#scope, 2, this.#span.view())
         }
         bytesField(this.#resource, 2, this.#scope.view())
@@ -172,11 +176,11 @@ class Assembly {
     bytesField(this.#scope, 1, this.#child.view())
   }
 
-  #writeSpan(row: number): void {
+  #writeSpan(row: number, trace: number): void {
     const { attributes, ints, texts } = this.#columns
     const out = this.#span
     out.clear()
-    text(out, 1, texts.traceId, 0)
+    text(out, 1, texts.traceId, trace)
     text(out, 2, texts.spanId, row)
     text(out, 3, texts.traceState, row)
     text(out, 4, texts.parentId, row)

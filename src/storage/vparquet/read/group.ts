@@ -10,13 +10,16 @@ import type {
   RowGroup,
 } from '../../../otlp/columns.js'
 import { addTo } from '../../block/codec/words.js'
-import { assembleRow } from './assemble.js'
+import { openAssembly, type Assembly } from './assemble.js'
 import { AttributeView, mayHoldText } from './attribute-view.js'
 import { GroupColumns } from './group-columns.js'
 import { joinIds, joinInts, joinStrings, valueCount } from './join.js'
 import { childOffsets, structureOf, type Structure } from './levels.js'
 import { COLUMN_OF, COUNTED_BY, EVENT, LINK, LIST_OF, SPAN } from './paths.js'
 import type { AttributeLevel, FieldColumn, OwnedColumns } from './paths.js'
+
+/** A page has to be decoded as a whole, which costs more than a few more traces of it. */
+const WINDOW_TRACES = 64
 
 /** Rows of each table, from the footer; read where it does not say. */
 export async function countRows(columns: GroupColumns): Promise<Record<Level, number>> {
@@ -30,6 +33,8 @@ export class VparquetGroup implements RowGroup {
   readonly #columns: GroupColumns
   readonly #owned: OwnedColumns
   readonly #kept = new Map<string, Promise<unknown>>()
+  /** The last traces that were asked for: those of one answer are often neighbours. */
+  #window: { from: number; assembly: Promise<Assembly> } | undefined
   readonly #views = new Map<AttributeLevel, AttributeView>()
 
   constructor(
@@ -43,10 +48,24 @@ export class VparquetGroup implements RowGroup {
     this.#owned = owned
   }
 
-  /** The trace as OTLP, in the order in which it is stored; reads only the pages that it is in. */
-  assemble(traceRow: number): Promise<Uint8Array> {
-    const rows = { from: traceRow, to: traceRow + 1 }
-    return assembleRow(new GroupColumns(this.#columns.context, rows), this.#owned)
+  /** The trace as OTLP, in the order in which it is stored; reads only the pages that it and its neighbours are in. */
+  async assemble(traceRow: number): Promise<Uint8Array> {
+    if (!(traceRow >= 0 && traceRow < this.counts.trace)) {
+      throw new RangeError(`trace row ${traceRow} is not in 0..${this.counts.trace - 1}`)
+    }
+    const from = traceRow - (traceRow % WINDOW_TRACES)
+    if (this.#window?.from !== from) {
+      const rows = { from, to: Math.min(from + WINDOW_TRACES, this.counts.trace) }
+      const columns = new GroupColumns(this.#columns.context, rows)
+      this.#window = { from, assembly: openAssembly(columns, this.#owned) }
+    }
+    const { assembly } = this.#window
+    try {
+      return (await assembly).trace(traceRow - from)
+    } catch (error) {
+      this.#window = undefined
+      throw error
+    }
   }
 
   parents(): Promise<Parents> {
@@ -165,5 +184,6 @@ const noSpans = (): Structure => ({
   resource: new Uint32Array(0),
   scope: new Uint32Array(0),
   counts: { trace: 0, resource: 0, scope: 0, span: 0 },
+  traceOfResource: new Uint32Array(0),
   resourceOfScope: new Uint32Array(0),
 })

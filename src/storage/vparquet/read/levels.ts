@@ -64,7 +64,8 @@ export interface Structure extends Parents {
     readonly scope: number
     readonly span: number
   }
-  /** The scope's row in the table of resources. */
+  /** The resource's row in the table of traces, the scope's in that of resources. */
+  readonly traceOfResource: Uint32Array
   readonly resourceOfScope: Uint32Array
 }
 
@@ -82,6 +83,7 @@ export function structureOf(data: ColumnData, leaf: Leaf): Structure {
   }
   const max = leaf.maxDefinition
   const { [RESOURCE]: ofResource = 0, [SCOPE]: ofScope = 0, [SPAN]: ofSpan = 0 } = leaf.definitionOf
+  const traceOfResource: number[] = []
   const resourceOfScope: number[] = []
   let trace = -1
   let resource = -1
@@ -92,7 +94,10 @@ export function structureOf(data: ColumnData, leaf: Leaf): Structure {
       const repeats = repetition ? repetition[i]! : 0
       const defined = definition ? definition[i]! : max
       if (repeats === 0) trace++
-      if (repeats <= RESOURCE && defined >= ofResource) resource++
+      if (repeats <= RESOURCE && defined >= ofResource) {
+        resource++
+        traceOfResource.push(trace)
+      }
       if (repeats <= SCOPE && defined >= ofScope) {
         scope++
         resourceOfScope.push(resource)
@@ -107,5 +112,10 @@ export function structureOf(data: ColumnData, leaf: Leaf): Structure {
   }
   if (span !== spans) throw new Malformed(0, `${span} spans have ${spans} values`)
   const counts = { trace: trace + 1, resource: resource + 1, scope: scope + 1, span }
-  return { ...parents, counts, resourceOfScope: Uint32Array.from(resourceOfScope) }
+  return {
+    ...parents,
+    counts,
+    traceOfResource: Uint32Array.from(traceOfResource),
+    resourceOfScope: Uint32Array.from(resourceOfScope),
+  }
 } // prettier-ignore
