@@ -6,6 +6,7 @@
  * and a writer that dies leaves a whole entry or none. Only the partition's owner writes; frontends and queriers read.
  *
  *     HEADER   0 magic u32 | version u32 | capacity u32 | partition u32          64 bytes
+ *             16 end u32: no entry from here on was ever used; readers look no further
  *     ENTRY    0 state i32: generation << 8 | state      256 bytes each
  *              4 head chunk u32 | 8 segment u32 | 12 spans u32
  *             16 block UUID, 16 bytes
@@ -22,6 +23,9 @@ const ENTRY_BYTES = 256
 const ENTRY_WORDS = ENTRY_BYTES / 4
 /** Tempo's limit on a tenant id. */
 export const TENANT_BYTES_MAX = 150
+
+/** In words of the header. */
+const END = 4
 
 const STATE = 0
 const HEAD_CHUNK = 1
@@ -69,6 +73,7 @@ export interface LocalFacts {
 export class Catalog {
   readonly partition: number
   readonly capacity: number
+  readonly #header: Int32Array
   readonly #words: Int32Array
   readonly #floats: Float64Array
   readonly #bytes: Uint8Array
@@ -88,6 +93,7 @@ export class Catalog {
     )
     this.capacity = capacity!
     this.partition = partition!
+    this.#header = new Int32Array(memory, 0, HEADER_BYTES / 4)
     this.#words = new Int32Array(memory, HEADER_BYTES)
     this.#floats = new Float64Array(memory, HEADER_BYTES)
     this.#bytes = new Uint8Array(memory, HEADER_BYTES)
@@ -143,7 +149,7 @@ export class Catalog {
   /** Every entry of a tenant (all tenants when undefined); each is a consistent copy. */
   list(tenant?: string): CatalogEntry[] {
     const found: CatalogEntry[] = []
-    for (let entry = 0; entry < this.capacity; entry++) {
+    for (let entry = 0, end = this.#end; entry < end; entry++) {
       const copy = this.read(entry)
       if (copy && (tenant === undefined || copy.tenant === tenant)) found.push(copy)
     }
@@ -153,7 +159,7 @@ export class Catalog {
   /** Entries with their numbers, for a new owner that takes the partition over. */
   entries(): { entry: number; facts: CatalogEntry }[] {
     const found: { entry: number; facts: CatalogEntry }[] = []
-    for (let entry = 0; entry < this.capacity; entry++) {
+    for (let entry = 0, end = this.#end; entry < end; entry++) {
       const facts = this.read(entry)
       if (facts) found.push({ entry, facts })
     }
@@ -163,7 +169,8 @@ export class Catalog {
   /** The entry of a block; undefined when this partition does not hold it. */
   find(blockId: string): CatalogEntry | undefined {
     const id = uuidBytes(blockId)
-    for (let entry = 0; entry < this.capacity; entry++) {
+    const end = this.#end
+    for (let entry = 0; entry < end; entry++) {
       if ((Atomics.load(this.#words, entry * ENTRY_WORDS) & 0xff) === FREE) continue
       if (!this.#hasId(entry, id)) continue
       const copy = this.read(entry)
@@ -200,6 +207,10 @@ export class Catalog {
     }
   }
 
+  get #end(): number {
+    return Atomics.load(this.#header, END)
+  }
+
   #claim(blockId: string, tenant: string, segment: number): number {
     const name = Buffer.from(tenant, 'utf8')
     assert(
@@ -217,6 +228,8 @@ export class Catalog {
       this.#words[word + TENANT_LENGTH] = name.length
       this.#bytes.set(name, entry * ENTRY_BYTES + TENANT_BYTE)
       this.#free = entry + 1
+      // Before the state is stored: whoever starts to look after that looks this far.
+      if (entry >= this.#end) Atomics.store(this.#header, END, entry + 1)
       return entry
     }
     return -1
