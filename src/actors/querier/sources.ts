@@ -27,10 +27,9 @@ export interface Lease {
 
 interface OpenBlock {
   readonly source: Promise<ColumnSource>
-  /** Once it is open. */
-  retained_bytes: () => number
+  /** Of these it is known that they are kept; a block grows while it is used, and is counted after each use. */
+  counted_bytes: number
 }
-const NOTHING = () => 0
 
 export interface SourcesOptions {
   readonly catalogs: readonly Catalog[]
@@ -48,6 +47,8 @@ export class Sources {
   /** Least recently used first. */
   readonly #blocks = new Map<string, OpenBlock>()
   readonly #max_bytes: number
+  /** Over all open blocks. */
+  #counted_bytes = 0
 
   constructor(options: SourcesOptions) {
     this.#options = options
@@ -56,9 +57,7 @@ export class Sources {
 
   /** What the open blocks keep, about. */
   get retained_bytes(): number {
-    let bytes = 0
-    for (const block of this.#blocks.values()) bytes += block.retained_bytes()
-    return bytes
+    return this.#counted_bytes
   }
 
   /** The source of a block; undefined when it holds nothing any more (an empty head that was dropped). Throws when it cannot be read. */
@@ -75,14 +74,14 @@ export class Sources {
     if (open) {
       this.#blocks.delete(ref.blockId)
       this.#blocks.set(ref.blockId, open)
-      return { source: await open.source, release: this.#trim }
+      return this.#lease(ref.blockId, open)
     }
     // A head that was gone a moment ago has become a local block; look at the entry as it is now.
     const now = this.#entryOf(ref.blockId)
-    const source = this.#openBlock(ref, now ?? entry)
-    this.#keep(ref.blockId, source)
+    const block: OpenBlock = { source: this.#openBlock(ref, now ?? entry), counted_bytes: 0 }
+    this.#keep(ref.blockId, block)
     try {
-      return { source: await source, release: this.#trim }
+      return await this.#lease(ref.blockId, block)
     } catch (error) {
       // Listed by nobody and stored nowhere: a head that was dropped because it never held a span.
       if (error instanceof ObjectNotFound && !now && !ref.meta) return undefined
@@ -94,6 +93,7 @@ export class Sources {
   forget(blockId: string): void {
     const open = this.#blocks.get(blockId)
     this.#blocks.delete(blockId)
+    this.#counted_bytes -= open?.counted_bytes ?? 0
     void open?.source.then((source) => source.close()).catch(() => undefined)
   }
 
@@ -129,27 +129,43 @@ export class Sources {
     return openFrom(backend, ref, ref.meta)
   }
 
-  #keep(blockId: string, source: Promise<ColumnSource>): void {
-    const block: OpenBlock = { source, retained_bytes: NOTHING }
+  #keep(blockId: string, block: OpenBlock): void {
     this.#blocks.set(blockId, block)
-    source.then(
-      (opened) => (block.retained_bytes = () => opened.retained_bytes?.() ?? 0),
-      () => this.#blocks.delete(blockId),
-    )
+    block.source.catch(() => {
+      if (this.#blocks.get(blockId) === block) this.#blocks.delete(blockId)
+    })
     if (this.#blocks.size <= OPEN_BLOCKS_MAX) return
     const [oldest] = this.#blocks.keys()
     if (oldest !== undefined) this.forget(oldest)
   }
 
-  /** After each use, in which a block may have grown. A block that others still read only loses what it remembers. */
-  readonly #trim = (): Promise<void> => {
-    let bytes = this.retained_bytes
-    for (const [blockId, block] of this.#blocks) {
-      if (bytes <= this.#max_bytes) break
-      bytes -= block.retained_bytes()
+  async #lease(blockId: string, block: OpenBlock): Promise<Lease> {
+    const source = await block.source
+    this.#count(blockId, block, source)
+    return {
+      source,
+      release: () => {
+        this.#count(blockId, block, source)
+        this.#trim()
+        return Promise.resolve()
+      },
+    }
+  }
+
+  #count(blockId: string, block: OpenBlock, source: ColumnSource): void {
+    // One that was forgotten meanwhile counts no more.
+    if (this.#blocks.get(blockId) !== block) return
+    const bytes = source.retained_bytes?.() ?? 0
+    this.#counted_bytes += bytes - block.counted_bytes
+    block.counted_bytes = bytes
+  }
+
+  /** A block that others still read only loses what it remembers. */
+  #trim(): void {
+    for (const blockId of this.#blocks.keys()) {
+      if (this.#counted_bytes <= this.#max_bytes) break
       this.forget(blockId)
     }
-    return Promise.resolve()
   }
 }
 
