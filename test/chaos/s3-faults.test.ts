@@ -1,5 +1,5 @@
 /** S3 on a bad day: errors, silence, lost answers, cut bodies, late listings, an endpoint that is not there. Nothing acknowledged is lost or counted twice. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { IS_FULL, round, SHORT_LIVES, tell } from '../support/faults.js'
 import { Minio } from '../support/minio.js'
 import { freePort, peerPath, peerTitle } from '../support/peers.js'
@@ -31,14 +31,20 @@ describe.skipIf(peerPath('minio') === undefined)(peerTitle('S3 on a bad day', 'm
   let minio: Minio
   let proxy: S3Proxy
   let server: TestServer
+  let buckets = 0
   beforeAll(async () => {
     minio = await Minio.start()
-    await minio.createBucket(BUCKET)
     proxy = await S3Proxy.start(minio, 5)
-    server = await TestServer.start({ flags: [...flags(minio, proxy.endpoint), ...SHORT_LIVES] })
   })
+  // Blocks live for a second here: with those of all faults in one bucket, each search would look at hundreds.
+  beforeEach(async () => {
+    const bucket = `${BUCKET}-${++buckets}`
+    await minio.createBucket(bucket)
+    const own = flags(minio, proxy.endpoint, bucket)
+    server = await TestServer.start({ flags: [...own, ...SHORT_LIVES] })
+  })
+  afterEach(() => server.remove())
   afterAll(async () => {
-    await server.remove()
     await proxy.stop()
     await minio.stop()
   })
@@ -166,11 +172,11 @@ describe.skipIf(peerPath('minio') === undefined)(peerTitle('S3 at a start', 'min
   })
 })
 
-function flags(minio: Minio, endpoint: string): string[] {
-  const { access_key, secret_key } = minio.config(BUCKET)
+function flags(minio: Minio, endpoint: string, bucket = BUCKET): string[] {
+  const { access_key, secret_key } = minio.config(bucket)
   return [
     '--storage.trace.backend=s3',
-    `--storage.trace.s3.bucket=${BUCKET}`,
+    `--storage.trace.s3.bucket=${bucket}`,
     `--storage.trace.s3.endpoint=${endpoint}`,
     `--storage.trace.s3.access_key=${access_key}`,
     `--storage.trace.s3.secret_key=${secret_key}`,
