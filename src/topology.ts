@@ -109,12 +109,12 @@ export const ACTORS: readonly ActorSpec[] = [
     shared: ['traces-', 'catalog-', 'arena', 'acks', 'limits'],
     heap: 'write',
   },
-  // Knows what the backend has.
+  // Knows what the backend has; merges its blocks, deletes old ones.
   {
     component: 'backend-worker',
     module: './actors/backend-worker/actor.js',
     asks: [],
-    shared: [],
+    shared: ['limits'],
     heap: 'read',
   },
 ]

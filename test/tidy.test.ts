@@ -99,7 +99,7 @@ const DOORS: Record<string, readonly string[]> = {
   'hono/compress': ['src/http/'],
   'hono/html': ['src/http/'],
   lmdb: ['src/storage/wal/lmdb.ts'],
-  piscina: ['src/actors/livestore/block-builder.ts'],
+  piscina: ['src/lib/job-pool.ts'],
   'prom-client': ['src/lib/metrics.ts'],
   protobufjs: ['src/otlp/proto.ts'],
   re2js: ['src/traceql/regex.ts'],

@@ -1,20 +1,20 @@
-/** The backend-worker knows what the backend has: it polls the bucket and hands the list to the frontends by version. */
+/**
+ * The backend-worker knows what the backend has: it polls the bucket and hands the list to the frontends by version. Beside that it
+ * merges blocks, deletes old ones, and writes the tenant indexes.
+ */
 import type { Actor, Context } from '../../bus/actor.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics, type Counter, type Gauge, type Histogram } from '../../lib/metrics.js'
 import { ObjectNotFound, type OpenBackend } from '../../storage/backend/backend.js'
-import {
-  emptyBlocklist,
-  metasByTenant,
-  pollBlocklist,
-  type Blocklist,
-} from '../../storage/backend/blocklist.js'
+import { metasByTenant, pollBlocklist } from '../../storage/backend/blocklist.js'
 import { openBackend } from '../../storage/backend/open.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
 import { META_OBJECT, objectPath } from '../../storage/block/meta.js'
 import { BlockRegistry } from './block-registry.js'
+import { BucketView } from './bucket-view.js'
 import { FRONTEND_STALE_MS, type BackendWorkerAsks } from './contract.js'
+import { Maintenance } from './maintenance.js'
 
 /** After a poll that failed, or left something out; Tempo waits for its next poll, which may be five minutes. */
 const RETRY_POLL_MS = 5000
@@ -45,8 +45,10 @@ export default class BackendWorker implements Actor {
   readonly #duration: Histogram
   readonly #errors: Counter
   readonly #unread: Gauge
+  readonly #metrics: Metrics
+  readonly #view = new BucketView()
   #backend!: OpenBackend
-  #blocklist: Blocklist = emptyBlocklist
+  #maintenance!: Maintenance
   #loop: Promise<void> = Promise.resolve()
   #told: ReadonlySet<string> = new Set()
 
@@ -56,6 +58,7 @@ export default class BackendWorker implements Actor {
     // Above any version an earlier incarnation gave out, so that no frontend takes an old list for a new one.
     this.#registry = new BlockRegistry(ctx.clock, Math.floor(ctx.clock.now()))
     const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`])
+    this.#metrics = metrics
     this.#length = metrics.gauge('tempodb_blocklist_length', 'Blocks in the backend.', ['tenant'])
     this.#duration = metrics.histogram(
       'tempodb_blocklist_poll_duration_seconds',
@@ -74,7 +77,15 @@ export default class BackendWorker implements Actor {
 
   async start(): Promise<void> {
     const { config, clock, log, abort } = this.#ctx
-    this.#backend = await openBackend(config.storage, { clock, log })
+    // Synced, for a merged block must be on the disk before its inputs are marked.
+    this.#backend = await openBackend(config.storage, { clock, log, sync: true })
+    this.#maintenance = new Maintenance({
+      ctx: this.#ctx,
+      backend: this.#backend,
+      view: this.#view,
+      registry: this.#registry,
+      metrics: this.#metrics,
+    })
     // A backend that cannot be reached does not keep the store from starting: spans are taken, and polled again soon.
     const first = this.#poll().then(
       () => this.#isComplete,
@@ -84,6 +95,7 @@ export default class BackendWorker implements Actor {
       },
     )
     this.#loop = this.#pollForever(first)
+    this.#maintenance.start()
     await Promise.race([first, clock.sleep(FIRST_POLL_WAIT_MS, abort)])
   }
 
@@ -92,6 +104,7 @@ export default class BackendWorker implements Actor {
     // A poll that hangs in a backend that does not answer ends with its requests.
     await this.#backend.close()
     await this.#loop
+    await this.#maintenance.stop()
   }
 
   /** Of these blocks, the ones whose meta.json is there, or cannot be looked at now. */
@@ -124,7 +137,7 @@ export default class BackendWorker implements Actor {
   }
 
   get #isComplete(): boolean {
-    return this.#blocklist.failures.length === 0
+    return this.#view.list.failures.length === 0
   }
 
   async #pollForever(first: Promise<boolean>): Promise<void> {
@@ -146,17 +159,22 @@ export default class BackendWorker implements Actor {
   }
 
   async #poll(): Promise<void> {
+    await this.#view.alone(() => this.#pollAlone())
+    await this.#maintenance.index.writeAll()
+  }
+
+  async #pollAlone(): Promise<void> {
     const { clock, log } = this.#ctx
     const started = clock.monotonic()
     const begunAt = this.#registry.version
+    const fromIndex = (tenant: string) => this.#maintenance.index.read(tenant)
     try {
-      this.#blocklist = await pollBlocklist(this.#backend, this.#blocklist, { log })
-      for (const [tenant, { metas }] of this.#blocklist.tenants) {
-        this.#length.labels(tenant).set(metas.size)
-      }
-      const tenants = metasByTenant(this.#blocklist)
+      const list = await pollBlocklist(this.#backend, this.#view.list, { log, fromIndex })
+      await this.#view.take(list, this.#backend, clock.now())
+      for (const [tenant, { metas }] of list.tenants) this.#length.labels(tenant).set(metas.size)
+      const tenants = metasByTenant(list)
       const confirmed = await this.#stillThere(this.#registry.unfound(tenants))
-      const { unread, failures } = this.#blocklist
+      const { unread, failures } = list
       this.#registry.replace(tenants, begunAt, this.#isComplete, confirmed, unread)
       this.#tellUnread(unread)
       this.#errors.inc(failures.length)

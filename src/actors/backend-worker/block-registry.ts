@@ -93,6 +93,25 @@ export class BlockRegistry {
     this.#tenants = { ...this.#tenants, [tenant]: [...known, meta] }
   }
 
+  /** Takes blocks out of the list and others into it in one version, so that no reader sees both, nor neither. */
+  exchange(removed: readonly BlockMeta[], added: readonly BlockMeta[]): void {
+    if (removed.length === 0 && added.length === 0) return
+    this.#version++
+    const lists = new Map(Object.entries(this.#tenants))
+    for (const { tenantID, blockID } of removed) {
+      const k = key(tenantID, blockID)
+      this.#since.delete(k)
+      this.#announced.delete(k)
+    }
+    for (const meta of added) this.#since.set(key(meta.tenantID, meta.blockID), this.#version)
+    for (const tenant of new Set([...removed, ...added].map(({ tenantID }) => tenantID))) {
+      const ids = new Set([...removed, ...added].map(({ blockID }) => blockID))
+      const kept = (lists.get(tenant) ?? []).filter(({ blockID }) => !ids.has(blockID))
+      lists.set(tenant, [...kept, ...added.filter(({ tenantID }) => tenantID === tenant)])
+    }
+    this.#tenants = Object.fromEntries(lists)
+  }
+
   /** Answers a frontend, and remembers which version it said it holds. */
   answer({ frontend, version }: BlocklistQuery): BlocklistReply {
     // Above ours only when the wall clock went back over a restart: then it says nothing of our list.

@@ -3,9 +3,11 @@
  *
  * A block is listed under one UUID by its partition's catalog (live head, cut head, local block) and then by the
  * backend's blocklist; a local copy leaves the catalog only after every frontend has said that it lists the block. So:
- * catalogs and blocklist are read in one turn of the event loop, and a UUID seen twice is one source.
+ * catalogs and blocklist are read in one turn of the event loop, and a UUID seen twice is one source. A block that
+ * compaction merged names its inputs: where it is listed, they are not read.
  */
 import type { Catalog } from '../../storage/catalog.js'
+import { replacedBlocks } from '../../storage/backend/replaced-blocks.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
 import { parseTime_ns } from '../../storage/block/meta.js'
 import type { SourceRef } from '../querier/contract.js'
@@ -57,6 +59,7 @@ export function listSources(
       size_bytes: meta.size,
     })
   }
+  for (const blockId of replacedBlocks(listed)) sources.delete(blockId)
   return [...sources.values()].filter((source) => overlaps(source, range)).sort(newestFirst)
 }
 

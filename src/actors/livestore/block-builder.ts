@@ -1,10 +1,8 @@
-/** Owns the threads that build blocks from cut heads, off the livestore's loop: piscina's only door. */
-import { Piscina } from 'piscina'
+/** Owns the threads that build blocks from cut heads, off the livestore's loop. */
+import { JobPool } from '../../lib/job-pool.js'
 import type { HeapLimits } from '../../memory/plan.js'
 import type { BuildRequest, BuildResult } from './build-job.js'
 
-/** A builder thread without work ends after this, and its memory with it. */
-const IDLE_TIMEOUT_MS = 30_000
 /** Slices wait for their build in the livestore; few enough that memory ends long before this. */
 const QUEUE_MAX = 1024
 
@@ -18,24 +16,13 @@ export interface BlockBuilderOptions {
 }
 
 export class BlockBuilder {
-  readonly #pool: Piscina<BuildRequest, BuildResult>
+  readonly #pool: JobPool<BuildRequest, BuildResult>
   readonly #groupSpans: number
 
   constructor({ concurrency, heap, groupSpans }: BlockBuilderOptions) {
     this.#groupSpans = groupSpans
-    this.#pool = new Piscina<BuildRequest, BuildResult>({
-      filename: new URL('./build-job.js', import.meta.url).href,
-      minThreads: 0,
-      maxThreads: concurrency,
-      maxQueue: QUEUE_MAX,
-      idleTimeout: IDLE_TIMEOUT_MS,
-      // Builders sleep between jobs without blocking in Atomics.wait, so that they end when told to.
-      atomics: 'disabled',
-      resourceLimits: {
-        maxOldGenerationSizeMb: heap.old_mib,
-        maxYoungGenerationSizeMb: heap.young_mib,
-      },
-    })
+    const module = new URL('./build-job.js', import.meta.url)
+    this.#pool = new JobPool({ module, concurrency, queue_max: QUEUE_MAX, heap })
   }
 
   /** Writes the block of a cut head to local disk, whole or not at all. */
@@ -44,6 +31,6 @@ export class BlockBuilder {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy()
+    await this.#pool.close()
   }
 }

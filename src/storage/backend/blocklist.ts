@@ -18,6 +18,8 @@ export interface TenantBlocks {
   readonly nocompact: ReadonlySet<string>
   /** Blocks that compaction replaced (`meta.compacted.json`): not to be read, to be deleted later. */
   readonly compacted: ReadonlySet<string>
+  /** Those of them that have their meta.json still: a crash between the two steps of a mark. */
+  readonly halfMarked?: ReadonlySet<string>
 }
 
 export interface Blocklist {
@@ -42,6 +44,8 @@ export const emptyBlocklist: Blocklist = {
 
 export interface PollOptions {
   log: Log
+  /** The blocks of a tenant from where another program lists them; undefined = list them here. May throw `BackendError`. */
+  fromIndex?: (tenant: string) => Promise<TenantBlocks | undefined>
   tenant_concurrency?: number
   meta_concurrency?: number
 }
@@ -93,7 +97,9 @@ class Poll {
     const before = this.previous.tenants.get(tenant)
     let listed: Map<string, string[]>
     try {
-      listed = await this.backend.listBlocks(tenant)
+      const indexed = await this.options.fromIndex?.(tenant)
+      if (indexed) return indexed
+      listed = await this.list(tenant, before)
     } catch (error) {
       this.fail(error, { tenant })
       // A list that was whole is only old; one that never was stays so.
@@ -103,19 +109,35 @@ class Poll {
     const live: string[] = []
     const nocompact = new Set<string>()
     const compacted = new Set<string>()
+    const halfMarked = new Set<string>()
     for (const [block, objects] of listed) {
       if (!BLOCK_ID.test(block)) continue
       // Both are there for a moment when a block is marked: it is already replaced.
-      if (objects.includes(COMPACTED_META_OBJECT)) compacted.add(block)
-      else if (objects.includes(META_OBJECT)) {
+      if (objects.includes(COMPACTED_META_OBJECT)) {
+        compacted.add(block)
+        if (objects.includes(META_OBJECT)) halfMarked.add(block)
+      } else if (objects.includes(META_OBJECT)) {
         live.push(block)
         if (objects.includes(NOCOMPACT_OBJECT)) nocompact.add(block)
       }
     }
     const metas = await this.metas(tenant, live.sort(), before)
     if (metas.size === 0 && compacted.size === 0) return undefined
-    const now = { metas, nocompact, compacted }
+    const now = { metas, nocompact, compacted, halfMarked }
     return before && isSame(before, now) ? before : now
+  }
+
+  /**
+   * A listing takes pages, between which a compactor may mark a block whose replacement would have been on an earlier one. The
+   * replacement is always there first, so a listing that begins after a mark was seen has it.
+   */
+  private async list(tenant: string, before: TenantBlocks | undefined) {
+    const listed = await this.backend.listBlocks(tenant)
+    const isNews = [...listed].some(
+      ([block, objects]) =>
+        objects.includes(COMPACTED_META_OBJECT) && !before?.compacted.has(block),
+    )
+    return isNews ? this.backend.listBlocks(tenant) : listed
   }
 
   private async metas(
@@ -180,7 +202,12 @@ class Poll {
 function isSame(a: TenantBlocks, b: TenantBlocks): boolean {
   if (a.metas.size !== b.metas.size) return false
   for (const [block, meta] of a.metas) if (b.metas.get(block) !== meta) return false
-  return isSameSet(a.nocompact, b.nocompact) && isSameSet(a.compacted, b.compacted)
+  const halves = [a, b].map(({ halfMarked = new Set<string>() }) => halfMarked)
+  return (
+    isSameSet(a.nocompact, b.nocompact) &&
+    isSameSet(a.compacted, b.compacted) &&
+    isSameSet(halves[0]!, halves[1]!)
+  )
 }
 
 function isSameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {

@@ -23,6 +23,8 @@ export interface BlockMeta {
   /** Attributes that have columns of their own in a parquet block: their order gives the columns' names. */
   dedicatedColumns?: readonly DedicatedColumn[]
   replicationFactor: number
+  /** The blocks that this one was merged from, which it stands for: a key of ours, see backend/replaced-blocks.ts. */
+  compactedFrom?: readonly string[]
 }
 
 /** As meta.json has it: no scope = span, no type = string. */

@@ -61,6 +61,12 @@ export function decompress(frame: Uint8Array, length: number): Uint8Array | unde
   }
 }
 
+/** All bytes of one frame, whatever its length up to `max`; undefined when it is broken, longer, or does not say its length. */
+export function decompressWhole(frame: Uint8Array, max: number): Uint8Array | undefined {
+  const length = contentLength(frame)
+  return length === undefined || length > max ? undefined : decompress(frame, length)
+}
+
 /** The content size in a frame's header (RFC 8878, 3.1.1.1); undefined when there is none. */
 function contentLength(frame: Uint8Array): number | undefined {
   if (frame.length < 6) return undefined

@@ -1,0 +1,82 @@
+/** Owns the marks of compaction and retention on blocks: Tempo's, in the order in which a crash between two of them does no harm. */
+import { mapBounded } from '../../lib/concurrency.js'
+import { ObjectNotFound, type Backend } from '../backend/backend.js'
+import type { BlockMeta } from '../block/encoding.js'
+import { META_OBJECT, objectPath, parseMeta, parseTime_ns, serializeMeta } from '../block/meta.js'
+
+export const COMPACTED_META_OBJECT = 'meta.compacted.json'
+export const NOCOMPACT_OBJECT = 'nocompact.flg'
+const DELETE_CONCURRENCY = 8
+
+/** A block that is read no more: replaced by a merged one, or too old. */
+export interface CompactedBlock {
+  readonly meta: BlockMeta
+  readonly compactedAt_ms: number
+}
+
+/** The merged block begins to count, and its inputs cease to. */
+export function publish(backend: Backend, meta: BlockMeta): Promise<void> {
+  return backend.put(objectPath(meta.tenantID, meta.blockID, META_OBJECT), serializeMeta(meta))
+}
+
+/** The block is read no more. Its data stays for readers that do not know yet. */
+export async function markCompacted(
+  backend: Backend,
+  meta: BlockMeta,
+  now_ms: number,
+): Promise<void> {
+  const path = (name: string) => objectPath(meta.tenantID, meta.blockID, name)
+  const marked = { ...meta, compactedTime: new Date(now_ms).toISOString() }
+  await backend.put(path(COMPACTED_META_OBJECT), Buffer.from(JSON.stringify(marked)))
+  await backend.delete(path(META_OBJECT))
+}
+
+/** Deletes a marked block. The mark goes last, so that a crash on the way leaves no data that nobody knows of. */
+export async function clearBlock(
+  backend: Backend,
+  { tenantID, blockID }: BlockMeta,
+): Promise<void> {
+  const path = (name: string) => objectPath(tenantID, blockID, name)
+  await backend.delete(path(META_OBJECT))
+  const { objects } = await backend.list(`${tenantID}/${blockID}`)
+  const data = objects.filter((name) => name !== COMPACTED_META_OBJECT)
+  await mapBounded(data, DELETE_CONCURRENCY, (name) => backend.delete(path(name)))
+  await backend.delete(path(COMPACTED_META_OBJECT))
+}
+
+/** Why a block must not be compacted now, though it was listed; undefined when it may. */
+export async function hindrance(backend: Backend, meta: BlockMeta): Promise<string | undefined> {
+  const path = (name: string) => objectPath(meta.tenantID, meta.blockID, name)
+  if (!(await exists(backend, path(META_OBJECT)))) return 'it is gone, or compacted by another'
+  if (await exists(backend, path(NOCOMPACT_OBJECT))) return 'it is still held elsewhere'
+  return undefined
+}
+
+/** What meta.compacted.json says; undefined when the block is gone. Tempo writes no time into it: then it is `seenAt_ms`. */
+export async function readCompacted(
+  backend: Backend,
+  tenant: string,
+  blockId: string,
+  seenAt_ms: number,
+): Promise<CompactedBlock | undefined> {
+  try {
+    const bytes = await backend.get(objectPath(tenant, blockId, COMPACTED_META_OBJECT))
+    const meta = parseMeta(bytes, blockId) as BlockMeta & { compactedTime?: unknown }
+    const { compactedTime, ...rest } = meta
+    const at_ns = typeof compactedTime === 'string' ? parseTime_ns(compactedTime) : undefined
+    return { meta: rest, compactedAt_ms: at_ns === undefined ? seenAt_ms : Number(at_ns / 1_000_000n) } // prettier-ignore
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return undefined
+    throw error
+  }
+}
+
+export async function exists(backend: Backend, path: string): Promise<boolean> {
+  try {
+    await backend.get(path)
+    return true
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return false
+    throw error
+  }
+}
