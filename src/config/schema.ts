@@ -161,11 +161,12 @@ const storage = section('Where blocks are kept for good.', {
       forcepathstyle: flag(false, "The bucket in the path instead of in AWS's host name."),
     }),
     block: section({
-      version: choice('blockpack1', ['blockpack1'], 'The encoding of new blocks.', {
-        vParquet3: 'vParquet3 is not written by this version: use blockpack1',
-        vParquet4: 'vParquet4 is not written by this version: use blockpack1',
-        vParquet5: 'vParquet5 is not written by this version: use blockpack1',
-      }),
+      version: choice(
+        'blockpack1',
+        ['blockpack1', 'vParquet4', 'vParquet5'],
+        "The encoding of new blocks: our own, or Tempo's parquet, which a real Tempo reads.",
+        { vParquet3: 'vParquet3 is not written: use vParquet4, vParquet5 or blockpack1' },
+      ),
     }),
     blocklist_poll: duration('5m', "How often the backend's blocks are listed.", { min: '100ms' }),
     blocklist_poll_tenant_index_builders: int(

@@ -195,10 +195,10 @@ describe('a configuration file', () => {
     ],
     [
       'with what Tempo has and we have not',
-      'target: querier\nstorage: {trace: {backend: gcs, block: {version: vParquet4}}}',
+      'target: querier\nstorage: {trace: {backend: gcs, block: {version: vParquet3}}}',
       '1:9: target querier is a part of Tempo that tempo-actors does not run alone: use target: all',
       '2:28: storage.trace.backend gcs is not supported: use s3 with its S3-compatible endpoint, or local',
-      '2:50: storage.trace.block.version vParquet4 is not written by this version: use blockpack1',
+      '2:50: storage.trace.block.version vParquet3 is not written: use vParquet4, vParquet5 or blockpack1',
     ],
     [
       'of Tempo 2',

@@ -143,7 +143,7 @@ actors: {supervisor: {<<: *restarts, period: 20s}}
     ['actors: {wal_sync: never}', 'actors.wal_sync must be committed or flushed, not "never"'],
     ['target: querier', 'is a part of Tempo that tempo-actors does not run alone: use target: all'],
     ['storage: {trace: {backend: gcs}}', 'gcs is not supported: use s3'],
-    ['storage: {trace: {block: {version: vParquet4}}}', 'vParquet4 is not written by this version'],
+    ['storage: {trace: {block: {version: vParquet3}}}', 'vParquet3 is not written: use vParquet4'],
     ['server: 5', '1:9: server must be a section of keys (http_listen_address'],
     ['server: {http_listen_port: [1]}', 'server.http_listen_port must be one value, not a list'],
     [

@@ -23,7 +23,7 @@ compactor:
 storage:
   trace:
     backend: local
-    block: {version: vParquet4, v2_encoding: zstd}
+    block: {version: vParquet3, v2_encoding: zstd}
     wal: {path: /var/tempo/wal, v2_encoding: snappy}
     local: {path: "\${BLOCKS:-/var/tempo/blocks}"}
 overrides:
@@ -63,7 +63,7 @@ describe('a configuration of Tempo 2', () => {
       'old.yaml:23:3: overrides.metrics_generator_processor_span_metrics_dimensions is a key of Tempo 2: it is overrides.defaults.metrics_generator.processor.span_metrics.dimensions now',
       'the configuration is one of Tempo 2: "tempo-actors config migrate FILE" prints it with its keys moved',
       'old.yaml:3:9: target scalable-single-binary is gone since Tempo 3: use target: all',
-      'old.yaml:17:22: storage.trace.block.version vParquet4 is not written by this version: use blockpack1',
+      'old.yaml:17:22: storage.trace.block.version vParquet3 is not written: use vParquet4, vParquet5 or blockpack1',
     ])
   })
 
@@ -121,7 +121,7 @@ server:
       'old.yaml:22:3: overrides.metrics_generator_processors moved: it is overrides.defaults.metrics_generator.processors now',
       'old.yaml:23:3: overrides.metrics_generator_processor_span_metrics_dimensions moved: it is overrides.defaults.metrics_generator.processor.span_metrics.dimensions now',
       'old.yaml: removed target: scalable-single-binary does not run alone here; the default is all',
-      'old.yaml: removed storage.trace.block.version: new blocks are blockpack1; tempo-actors does not read blocks of vParquet4 yet',
+      'old.yaml: removed storage.trace.block.version: new blocks are blockpack1; tempo-actors does not write vParquet3',
       'old.yaml: removed local-blocks from overrides.defaults.metrics_generator.processors: the live store has them',
       'old.yaml: live_store.wal.path is beside storage.trace.wal.path: the write-ahead log of tempo-actors is another one',
       "old.yaml: server.http_listen_address is 0.0.0.0, Tempo's default: tempo-actors alone would listen on 127.0.0.1",

@@ -4,10 +4,10 @@ import { createServer } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-export type Peer = 'minio' | 'telemetrygen' | 'k6'
+export type Peer = 'minio' | 'telemetrygen' | 'k6' | 'tempo' | 'tempo-cli'
 
-/** Not in the Go module proxy as a program; used where somebody built it. k6 is one with xk6-client-tracing in it. */
-const BUILT_FROM_CHECKOUT: ReadonlySet<Peer> = new Set(['k6'])
+/** Not in the Go module proxy as a program; used where somebody built it. k6 is one with xk6-client-tracing in it, Tempo is 3.x. */
+const BUILT_FROM_CHECKOUT: ReadonlySet<Peer> = new Set<Peer>(['k6', 'tempo', 'tempo-cli'])
 
 /** In CI a missing peer must not look like a passed test: there this variable is 1, and means those that the script builds. */
 const REQUIRED = process.env.TEMPO_ACTORS_REQUIRE_PEERS === '1'

@@ -15,6 +15,8 @@ import {
 import { parseMeta, serializeMeta } from '../block/meta.js'
 
 const META = 'meta.json'
+/** The object whose bytes meta.json counts: `data.blockpack`, `data.parquet`. Blooms and an index stand beside it. */
+const DATA = 'data.'
 const DRAFT = '.draft'
 const DELETED = '.deleted'
 /** Kept for a person to look at; its records are gone from the WAL by then, or become a block again. */
@@ -187,7 +189,7 @@ async function mustHaveSize(
 ): Promise<void> {
   let size_bytes = 0
   for (const name of names) {
-    if (name !== META) size_bytes += (await stat(join(folder, name))).size
+    if (name.startsWith(DATA)) size_bytes += (await stat(join(folder, name))).size
   }
   if (size_bytes >= meta.size) return
   const detail = `the data in ${folder} has ${size_bytes} bytes, meta.json says ${meta.size}`

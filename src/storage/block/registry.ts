@@ -1,11 +1,14 @@
 /** Owns the list of block encodings by their version. */
 import { blockpack } from './blockpack.js'
+import { vparquetEncodings } from '../vparquet/encoding.js'
 import { vparquetReaders, type BlockReader } from '../vparquet/reader.js'
 import type { ColumnSource } from '../../otlp/columns.js'
 import type { BackendReader } from '../backend/backend.js'
 import { UnsupportedBlock, type BlockEncoding, type BlockMeta } from './encoding.js'
 
-const ENCODINGS: ReadonlyMap<string, BlockEncoding> = new Map([[blockpack.version, blockpack]])
+const ENCODINGS: ReadonlyMap<string, BlockEncoding> = new Map(
+  [blockpack, ...vparquetEncodings].map((encoding) => [encoding.version, encoding]),
+)
 /** All that is read, whether or not it is written. */
 const READERS: ReadonlyMap<string, BlockReader> = new Map(
   [...vparquetReaders, ...ENCODINGS.values()].map((reader) => [reader.version, reader]),

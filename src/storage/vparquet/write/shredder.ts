@@ -17,6 +17,13 @@ const HEX_BYTES = 32
 
 type Field = <F extends FieldName>(name: F) => Promise<Fields[F] | undefined>
 
+export interface Added {
+  /** Of the traces: 16 bytes each. */
+  readonly ids: Uint8Array
+  /** The least start of a trace, 0 when none is known: those that are 0 do not count. */
+  readonly minStart_ns: bigint
+}
+
 export class Shredder {
   readonly #chunks: Chunks
   readonly #resources: AttributeShredder
@@ -38,22 +45,22 @@ export class Shredder {
     this.#links = make(`${SPANS}.Links.Attrs`)
   }
 
-  /** Adds the pages of all traces of a group; returns their ids. */
-  async add(group: RowGroup): Promise<Uint8Array> {
+  /** Adds the pages of all traces of a group. */
+  async add(group: RowGroup): Promise<Added> {
     const structure = await structureOf(group)
     const field: Field = (name) => group.field(name)
     const ids = (await field('trace.id'))?.bytes ?? new Uint8Array(16 * group.counts.trace)
-    await this.#traces(group, structure, ids)
+    const minStart_ns = await this.#traces(group, structure, ids)
     await this.#resourceRows(group, structure)
     await this.#scopeRows(group, structure)
     await this.#spanRows(group, structure)
     const starts = await field('span.start')
     await this.#eventRows(group, structure, starts)
     await this.#linkRows(group, structure)
-    return ids
+    return { ids, minStart_ns }
   }
 
-  async #traces(group: RowGroup, structure: Structure, ids: Uint8Array): Promise<void> {
+  async #traces(group: RowGroup, structure: Structure, ids: Uint8Array): Promise<bigint> {
     const chunks = this.#chunks
     const { levels, traces, resourceRows } = structure
     const ends = new Uint32Array(traces)
@@ -80,6 +87,7 @@ export class Shredder {
     chunks.int32('ServiceStats.SpanCount', perTrace, stats.spans)
     chunks.int32('ServiceStats.ErrorCount', perTrace, stats.errors)
     chunks.strings('rs.Resource.ServiceName', levels.resource, services, resourceRows)
+    return leastStart(start)
   }
 
   async #resourceRows(group: RowGroup, structure: Structure): Promise<void> {
@@ -199,6 +207,16 @@ export class Shredder {
     const dropped = await group.field('link.droppedAttributes')
     chunks.int32(`${SPANS}.Links.DroppedAttributesCount`, levels, pick32(dropped, rows))
   }
+}
+
+/** The least start that is known; 0 when none is. */
+function leastStart({ lo, hi }: Halves): bigint {
+  let least = -1
+  for (let i = 0; i < lo.length; i++) {
+    if (lo[i] === 0 && hi[i] === 0) continue
+    if (least < 0 || hi[i]! < hi[least]! || (hi[i] === hi[least] && lo[i]! < lo[least]!)) least = i
+  }
+  return least < 0 ? 0n : (BigInt(hi[least]!) << 32n) | BigInt(lo[least]!)
 }
 
 /** The columns that attributes of a scope have of their own: static ones, then the numbered ones. */

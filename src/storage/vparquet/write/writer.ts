@@ -3,10 +3,16 @@ import type { RowGroup } from '../../../otlp/columns.js'
 import { buildInfo } from '../../../lib/build-info.js'
 import { compareBytes } from '../../../lib/bytes.js'
 import { EmptyBlock, UnsortedInput } from '../../block/blockpack-writer.js'
-import type { BlockMeta, DedicatedColumn, WriteRequest } from '../../block/encoding.js'
+import type {
+  BlockMeta,
+  DedicatedColumn,
+  ObjectWriter,
+  WriteRequest,
+} from '../../block/encoding.js'
 import { formatTime } from '../../block/meta.js'
 import { ParquetWriter } from '../../parquet/write-file.js'
-import { bloomName, bloomShards } from './bloom.js'
+import { bloomName } from '../bloom-hash.js'
+import { bloomShards } from './bloom.js'
 import { Chunks } from './columns.js'
 import { DEFAULT_DEDICATED_COLUMNS, mappingOf, usable } from './dedicated.js'
 import { schemaOf, type Version } from './schema.js'
@@ -19,13 +25,22 @@ export const ROW_GROUP_TRACES = 5000
 /** Of encoded pages, which wait in memory until the row group is whole. */
 export const ROW_GROUP_BYTES = 8 << 20
 const ID_BYTES = 16
+const NEVER = 2n ** 64n
+
+export interface VparquetOptions {
+  /** Attributes with columns of their own, as Tempo's `parquet_dedicated_columns`. */
+  readonly dedicatedColumns?: readonly DedicatedColumn[] // default Tempo's
+  readonly rowGroupTraces?: number // default 5000
+  readonly rowGroup_bytes?: number // default 8 MiB
+}
 
 export async function writeVparquet(
   version: Version,
   request: WriteRequest,
-  dedicated: readonly DedicatedColumn[] = DEFAULT_DEDICATED_COLUMNS,
+  options: VparquetOptions = {},
 ): Promise<BlockMeta> {
-  const writer = new BlockWriter(version, request, await request.sink.create(DATA_OBJECT), usable(version, dedicated)) // prettier-ignore
+  const object = await request.sink.create(DATA_OBJECT)
+  const writer = new BlockWriter(version, request, object, options)
   for await (const group of request.groups) {
     if (group.counts.span === 0) continue
     await writer.add(group)
@@ -38,6 +53,7 @@ class BlockWriter {
   readonly #version: Version
   readonly #request: WriteRequest
   readonly #dedicated: readonly DedicatedColumn[]
+  readonly #most: { readonly traces: number; readonly bytes: number }
   readonly #file: ParquetWriter
   readonly #shredder: Shredder
   /** Ids of all traces, for the blooms: how large these are depends on how many come. */
@@ -46,19 +62,24 @@ class BlockWriter {
   readonly #lastIds: string[] = []
   #rows = 0
   #traces = 0
-  #minStart_ns: bigint | undefined
+  #minStart_ns = NEVER
   #maxEnd_ns = 0n
   spans = 0
 
   constructor(
     version: Version,
     request: WriteRequest,
-    object: Awaited<ReturnType<WriteRequest['sink']['create']>>,
-    dedicated: readonly DedicatedColumn[],
+    object: ObjectWriter,
+    options: VparquetOptions,
   ) {
+    const dedicated = usable(version, options.dedicatedColumns ?? DEFAULT_DEDICATED_COLUMNS)
     this.#version = version
     this.#request = request
     this.#dedicated = dedicated
+    this.#most = {
+      traces: options.rowGroupTraces ?? ROW_GROUP_TRACES,
+      bytes: options.rowGroup_bytes ?? ROW_GROUP_BYTES,
+    }
     const mapping = (scope: Parameters<typeof mappingOf>[2]) => mappingOf(version, dedicated, scope)
     const mappings = {
       resource: mapping('resource'),
@@ -71,18 +92,17 @@ class BlockWriter {
   }
 
   async add(group: RowGroup): Promise<void> {
-    const ids = await this.#shredder.add(group)
+    const { ids, minStart_ns } = await this.#shredder.add(group)
     this.#checkOrder(ids)
     this.#ids.push(ids.slice())
     this.#rows += group.counts.trace
     this.#traces += group.counts.trace
     this.spans += group.counts.span
-    const { minStart_ns, maxEnd_ns } = group
-    if (this.#minStart_ns === undefined || minStart_ns < this.#minStart_ns) {
-      this.#minStart_ns = minStart_ns
-    }
-    if (maxEnd_ns > this.#maxEnd_ns) this.#maxEnd_ns = maxEnd_ns
-    const isFull = this.#rows >= ROW_GROUP_TRACES || this.#file.buffered_bytes >= ROW_GROUP_BYTES
+    // Tempo's metrics refuse a block that begins in 1970, and with it the whole query.
+    if (minStart_ns > 0n && minStart_ns < this.#minStart_ns) this.#minStart_ns = minStart_ns
+    if (group.maxEnd_ns > this.#maxEnd_ns) this.#maxEnd_ns = group.maxEnd_ns
+    const { traces, bytes } = this.#most
+    const isFull = this.#rows >= traces || this.#file.buffered_bytes >= bytes
     if (isFull) await this.#finishGroup()
   }
 
@@ -106,7 +126,7 @@ class BlockWriter {
       format: this.#version,
       blockID: blockId,
       tenantID: tenant,
-      startTime: formatTime(this.#minStart_ns ?? 0n),
+      startTime: formatTime(this.#minStart_ns === NEVER ? 0n : this.#minStart_ns),
       endTime: formatTime(this.#maxEnd_ns),
       totalObjects: this.#traces,
       totalSpans: this.spans,

@@ -1,0 +1,12 @@
+/** Owns Tempo's parquet as block encodings: written from row groups, and opened by the one reader of all versions. */
+import type { BlockEncoding } from '../block/encoding.js'
+import { openVparquet } from './read/source.js'
+import { writeVparquet } from './write/writer.js'
+
+export const vparquetEncodings: readonly BlockEncoding[] = (
+  ['vParquet4', 'vParquet5'] as const
+).map((version) => ({
+  version,
+  write: (request) => writeVparquet(version, request),
+  open: openVparquet,
+}))
