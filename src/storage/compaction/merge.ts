@@ -2,6 +2,7 @@
  * Owns merging blocks: their traces in the order of ids, the parts of a trace together and each span once, as row groups for
  * an encoding's writer. In memory are one row group of each input and one of the output, however large the blocks are.
  */
+import { BufferCollector } from '../../lib/buffer-collector.js'
 import type { ColumnSource } from '../../otlp/columns.js'
 import { GroupCollector } from './group-rows.js'
 import { JoinedDictionary } from './joined-dictionary.js'
@@ -16,6 +17,9 @@ export const MERGED_GROUP_SPANS = 32_768
  * same ones. Blocks with more columns than this holds are decoded again.
  */
 export const KEPT_BYTES_PER_INPUT = 24 * 2 ** 20
+
+/** Dead columns that may pile up: each row group of the output leaves as much as it had. */
+const GARBAGE_BYTES = 32 * 2 ** 20
 
 export interface MergeOptions {
   groupSpans?: number // default MERGED_GROUP_SPANS
@@ -48,25 +52,27 @@ export class Merge {
   /** The row groups of the output, each valid until the next is asked for. */
   async *groups(): AsyncGenerator<MergedGroup> {
     const dedup = new SpanDedup()
+    const collector = new BufferCollector(GARBAGE_BYTES)
     let dictionary = new JoinedDictionary()
     const cursors = this.#sources.map((source) => new SourceCursor(source))
     for (const cursor of cursors) await cursor.open()
     let open = cursors.filter(({ group }) => group)
     while (open.length > 0) {
-      const collector = new GroupCollector(dedup)
-      while (open.length > 0 && collector.spans < this.#groupSpans) {
+      const rows = new GroupCollector(dedup)
+      while (open.length > 0 && rows.spans < this.#groupSpans) {
         const least = leastOf(open)
-        collector.add(least)
+        rows.add(least)
         for (const cursor of least) {
           if (cursor.isAtGroupEnd) await cursor.advance()
           else cursor.step()
           if (!cursor.group) open = open.filter((one) => one !== cursor)
         }
       }
-      this.#count(collector)
-      yield await MergedGroup.of(collector.rows(), dictionary)
+      this.#count(rows)
+      yield await MergedGroup.of(rows.rows(), dictionary)
       if (dictionary.isFull) dictionary = new JoinedDictionary()
       for (const { group } of open) await (group as SourceGroup).trim(this.#kept_bytes)
+      collector.look()
     }
   }
 
