@@ -1,5 +1,6 @@
 /** Mutated requests through a running server: `npm run fuzz -- --requests 1000000 --seed 7` for many, a slice of them here. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { tell } from '../support/faults.js'
 import { TestServer } from '../support/server.js'
 import { Fuzzer } from './support/fuzzer.js'
 import { HOSTILE } from './support/size.js'
@@ -62,6 +63,16 @@ it(`${REQUESTS} mutated requests (seed ${SEED}) find nothing`, { timeout }, asyn
       ...tally.findings.map(({ request, kind, what }) => `  #${request} ${kind}: ${what}`),
     ].join('\n'),
   )
+  tell({
+    group: 'mutated requests',
+    fault: `over gRPC, HTTP, the API and TCP, seed ${SEED}`,
+    tries: tally.requests,
+    acknowledged: 0,
+    lost: 0,
+    doubled: 0,
+    crashes: tally.findings.length,
+    found: `${words(tally.byKind)}; memory ${Math.round(before_mib)} MiB before, ${Math.round(after_mib)} after`,
+  })
   expect(tally.findings.length, 'findings').toBe(0)
   expect(after_mib).toBeLessThan(Math.max(before_mib * GROWTH_MAX, before_mib + GROWTH_MIB))
 })

@@ -14,7 +14,7 @@ import { Random } from '../support/random.js'
 const ROUNDS = Number(process.env.FUZZ_IN_PROCESS ?? 4000)
 const SEED = Number(process.env.FUZZ_SEED ?? 1)
 const PARTITIONS = 3
-const timeout = Math.max(20_000, ROUNDS * 2)
+const timeout = Math.max(20_000, ROUNDS * 6)
 
 const small = shopRequests({ seed: 5, traces: 30, batch: 4 }).map(({ bytes }) => bytes)
 
