@@ -101,6 +101,7 @@ async function metrics(source: ColumnSource, query: string): Promise<string[]> {
     end_ns,
     step_ns: 60_000_000_000n,
     exemplars: 0,
+    maxSeries: 0,
   })
   const answer = toQueryRangeResponse(plan, mergeMetrics(plan, [await metricsSource(source, plan)]))
   return (answer.series ?? []).map((series) => JSON.stringify(series)).sort()
