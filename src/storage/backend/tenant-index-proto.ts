@@ -100,7 +100,8 @@ function decodeMeta(bytes: Uint8Array): BlockMeta {
     else if (field === META.tenantID) meta.tenantID = textOf(value)
     else if (field === META.startTime) meta.startTime = readTimestamp(value)
     else if (field === META.endTime) meta.endTime = readTimestamp(value)
-    else if (field === META.dedicatedColumns)
+    // Tempo writes the field of a block that has none too, as nothing.
+    else if (field === META.dedicatedColumns && value.length > 0)
       meta.dedicatedColumns = JSON.parse(textOf(value)) as DedicatedColumn[]
     else if (field === META.totalSpans) meta.totalSpans = Number(number)
     else if (field === META.compactedFrom) from.push(idText(value))

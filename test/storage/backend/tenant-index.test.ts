@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { ObjectNotFound } from '../../../src/storage/backend/backend.js'
@@ -57,6 +58,31 @@ describe('a tenant index', () => {
     expect(await readTenantIndex(backend, 'a', ANY)).toEqual(INDEX)
     backend.objects.delete(`a/${INDEX_PROTO}`)
     expect(await readTenantIndex(backend, 'a', ANY)).toEqual(INDEX)
+  })
+
+  it('that Tempo 3 wrote is read, in both forms', async () => {
+    const recorded = (name: string) =>
+      readFileSync(new URL(`../../fixtures/tenant-index/${name}`, import.meta.url))
+    const read: TenantIndex[] = []
+    for (const name of [INDEX_PROTO, INDEX_JSON]) {
+      backend.objects.clear()
+      backend.objects.set(`single-tenant/${name}`, recorded(name))
+      read.push(await readTenantIndex(backend, 'single-tenant', ANY))
+    }
+    const [proto, json] = read
+    expect(proto!.metas).toEqual(json!.metas)
+    expect(proto!.metas.map(({ format, dedicatedColumns = [] }) => [format, dedicatedColumns.length])).toEqual([['vParquet4', 0], ['vParquet5', 14]]) // prettier-ignore
+    expect(proto!.metas[1]).toMatchObject({
+      blockID: 'f507e93f-95a2-4aa7-9fc6-8adc22755d9a',
+      endTime: '2262-04-11T23:47:16.854775807Z',
+      totalObjects: 1508,
+      size: 215_065,
+      bloomShards: 1,
+      footerSize: 13_704,
+      replicationFactor: 1,
+    })
+    expect(proto!.createdAt.slice(0, 19)).toBe('2026-11-21T18:26:16')
+    expect(proto!.compacted).toEqual([])
   })
 
   it('of no blocks is deleted', async () => {
