@@ -133,6 +133,7 @@ export class ColumnReader {
       const from = offsets[p]! - at
       if (from < 0 || from + sizes[p]! > length) this.#fail(offsets[p]!, `page ${p} is not among its neighbours`)
       const page = this.#page(bytes.subarray(from, from + sizes[p]!), offsets[p]!, p, dictionary)
+      if (page.repetition && page.count > 0 && page.repetition[0] !== 0) this.#fail(offsets[p]!, `page ${p} begins within a row`)
       const next = p + 1 < firsts.length ? firsts[p + 1]! : this.bounds.rows
       const trimmed = trim(page, this.leaf, firsts[p]!, rows)
       if (trimmed.row !== next) this.#fail(offsets[p]!, `page ${p} ends at row ${trimmed.row}, not ${next}`)
