@@ -46,6 +46,7 @@ class Repetition {
 export class Levels {
   readonly #pages: PageLevels[] = []
   readonly #repetition: Repetition
+  readonly #absent: (Levels | undefined)[] = []
 
   private constructor(
     repetition: Repetition,
@@ -125,6 +126,12 @@ export class Levels {
     }
     const maxRepetition = this.maxRepetition + (isList ? 1 : 0)
     return new Levels(this.#repetition, maxRepetition, definitions, maxDefinition + 1)
+  }
+
+  /** The same where no place has a value; one for all such columns. */
+  absent(isList: boolean): Levels {
+    const maxRepetition = this.maxRepetition + (isList ? 1 : 0)
+    return (this.#absent[Number(isList)] ??= new Levels(this.#repetition, maxRepetition, this.definition, this.maxDefinition + 1)) // prettier-ignore
   }
 
   page(page: number): PageLevels {

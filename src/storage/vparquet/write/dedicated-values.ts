@@ -31,6 +31,11 @@ export class DedicatedValues {
   }
 
   write(chunk: ChunkWriter, levels: Levels, rows: Uint32Array): void {
+    // Most columns have nothing most of the time.
+    if (!this.#column && this.#arrays.size === 0) {
+      this.#writeNothing(chunk, levels.absent(this.isRepeated))
+      return
+    }
     const counts = new Uint32Array(rows.length)
     let total = 0
     for (let i = 0; i < rows.length; i++) {
@@ -43,6 +48,13 @@ export class DedicatedValues {
     if (this.assigned.type === 'int') this.#writeInts(chunk, own, rows, total)
     else if (chunk.dictionary) this.#writeIndexes(chunk, own, rows, total)
     else this.#writeBytes(chunk, own, rows)
+  }
+
+  #writeNothing(chunk: ChunkWriter, levels: Levels): void {
+    const none = new Uint32Array(0)
+    if (this.assigned.type === 'int') chunk.add(levels, { kind: 'int64', lo: none, hi: none })
+    else if (chunk.dictionary) chunk.add(levels, { kind: 'indexes', indexes: none })
+    else chunk.add(levels, { kind: 'bytes', bytes: new Uint8Array(0), ends: none })
   }
 
   #count(row: number): number {

@@ -50,17 +50,24 @@ export class Shredder {
     const structure = await structureOf(group)
     const field: Field = (name) => group.field(name)
     const ids = (await field('trace.id'))?.bytes ?? new Uint8Array(16 * group.counts.trace)
-    const minStart_ns = await this.#traces(group, structure, ids)
+    const starts = await field('span.start')
+    const statuses = await field('span.status')
+    const minStart_ns = await this.#traces(group, structure, ids, starts, statuses)
     await this.#resourceRows(group, structure)
     await this.#scopeRows(group, structure)
-    await this.#spanRows(group, structure)
-    const starts = await field('span.start')
+    await this.#spanRows(group, structure, starts, statuses)
     await this.#eventRows(group, structure, starts)
     await this.#linkRows(group, structure)
     return { ids, minStart_ns }
   }
 
-  async #traces(group: RowGroup, structure: Structure, ids: Uint8Array): Promise<bigint> {
+  async #traces(
+    group: RowGroup,
+    structure: Structure,
+    ids: Uint8Array,
+    starts: IntColumn | undefined,
+    statuses: IntColumn | undefined,
+  ): Promise<bigint> {
     const chunks = this.#chunks
     const { levels, traces, resourceRows } = structure
     const ends = new Uint32Array(traces)
@@ -69,7 +76,7 @@ export class Shredder {
     chunks.bytes('TraceIDText', levels.trace, hexTexts(ids))
     const { start, end, duration } = traceTimes(
       traces,
-      await group.field('span.start'),
+      starts,
       await group.field('trace.end'),
       structure,
     )
@@ -80,7 +87,6 @@ export class Shredder {
     chunks.strings('RootServiceName', levels.trace, await group.field('trace.rootService'), all)
     chunks.strings('RootSpanName', levels.trace, await group.field('trace.rootName'), all)
     const services = await servicesOf(group)
-    const statuses = await group.field('span.status')
     const stats = serviceStats(structure, services, statuses)
     const perTrace = levels.trace.list(stats.counts)
     chunks.strings('ServiceStats.ServiceName', perTrace, stats.services, stats.rows)
@@ -112,7 +118,12 @@ export class Shredder {
     chunks.int32('rs.ss.SpanCount', levels, new Int32Array(structure.spanCounts))
   }
 
-  async #spanRows(group: RowGroup, structure: Structure): Promise<void> {
+  async #spanRows(
+    group: RowGroup,
+    structure: Structure,
+    starts: IntColumn | undefined,
+    statuses: IntColumn | undefined,
+  ): Promise<void> {
     const chunks = this.#chunks
     const rows = structure.spanRows
     const levels = structure.levels.span
@@ -125,11 +136,11 @@ export class Shredder {
     for (const [name, field] of strings) {
       chunks.strings(`${SPANS}.${name}`, levels, await group.field(field), rows)
     }
-    const start = pick64(await group.field('span.start'), rows)
+    const start = pick64(starts, rows)
     chunks.int64(`${SPANS}.StartTimeUnixNano`, levels, start)
     const duration = pick64(await group.field('span.duration'), rows)
     chunks.int64(`${SPANS}.DurationNano`, levels, duration)
-    const status = pick64(await group.field('span.status'), rows)
+    const status = pick64(statuses, rows)
     chunks.int64(`${SPANS}.StatusCode`, levels, status)
     await this.#spans.add(group, { level: 'span', levels, rows, inputRows: group.counts.span })
     const dropped: [string, FieldName & `span.dropped${string}`][] = [
