@@ -50,12 +50,12 @@ export async function compact(
   if (!first) throw new RangeError('nothing to compact')
   const tenant = first.tenantID
   const blockId = mergedBlockId(inputs)
-  const sources = await Promise.all(
-    inputs.map((meta) => openBlock(meta, new ReadAhead(backend, dataPath(meta), meta.size))),
-  )
+  const readers = inputs.map((meta) => new ReadAhead(backend, dataPath(meta), meta.size))
+  const open = (i: number) => openBlock(inputs[i]!, readers[i]!)
+  const sources = await Promise.all(inputs.map((_, i) => open(i)))
   const scratch = await new Scratch(request.scratch).begin(tenant, blockId)
   try {
-    const merge = new Merge(sources, request.merge)
+    const merge = new Merge(sources, { ...request.merge, reopen: open })
     const written = await encodingOf(first.format).write({
       blockId,
       tenant,

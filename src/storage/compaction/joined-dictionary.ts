@@ -3,7 +3,7 @@ import type { Dictionary } from '../../otlp/columns.js'
 import { ByteTable } from '../block/codec/byte-table.js'
 
 /** Strings after which a new dictionary is begun, so that a long merge does not collect those of the whole block. */
-export const MAX_JOINED_BYTES = 16 * 2 ** 20
+export const MAX_JOINED_BYTES = 4 * 2 ** 20
 
 export class JoinedDictionary implements Dictionary {
   readonly #table = new ByteTable()

@@ -19,11 +19,13 @@ export const MERGED_GROUP_SPANS = 32_768
 export const KEPT_BYTES_PER_INPUT = 24 * 2 ** 20
 
 /** Dead columns that may pile up: each row group of the output leaves as much as it had. */
-const GARBAGE_BYTES = 32 * 2 ** 20
+const GARBAGE_BYTES = 16 * 2 ** 20
 
 export interface MergeOptions {
   groupSpans?: number // default MERGED_GROUP_SPANS
   kept_bytes?: number // default KEPT_BYTES_PER_INPUT
+  /** Opens the source of this number anew; without it, sources keep what they remember. */
+  reopen?: (source: number) => Promise<ColumnSource>
 }
 
 /** What a merge did so far. */
@@ -41,12 +43,14 @@ export class Merge {
   readonly #sources: readonly ColumnSource[]
   readonly #groupSpans: number
   readonly #kept_bytes: number
+  readonly #reopen: MergeOptions['reopen']
 
   /** Of copies of a span the first source's is kept. */
   constructor(sources: readonly ColumnSource[], options: MergeOptions = {}) {
     this.#sources = sources
     this.#groupSpans = options.groupSpans ?? MERGED_GROUP_SPANS
     this.#kept_bytes = options.kept_bytes ?? KEPT_BYTES_PER_INPUT
+    this.#reopen = options.reopen
   }
 
   /** The row groups of the output, each valid until the next is asked for. */
@@ -54,7 +58,10 @@ export class Merge {
     const dedup = new SpanDedup()
     const collector = new BufferCollector(GARBAGE_BYTES)
     let dictionary = new JoinedDictionary()
-    const cursors = this.#sources.map((source) => new SourceCursor(source))
+    const reopen = this.#reopen
+    const cursors = this.#sources.map(
+      (source, i) => new SourceCursor(source, reopen && (() => reopen(i))),
+    )
     for (const cursor of cursors) await cursor.open()
     let open = cursors.filter(({ group }) => group)
     while (open.length > 0) {

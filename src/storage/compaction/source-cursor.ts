@@ -88,16 +88,24 @@ export class SourceGroup {
   }
 }
 
+/** Strings and indexes that an open input may remember from one row group to the next. */
+export const RETAINED_BYTES_PER_INPUT = 8 * 2 ** 20
+
+export type Reopen = () => Promise<ColumnSource>
+
 /** Where a merge stands in one input. */
 export class SourceCursor {
   /** The trace it stands at; `group` is undefined past the last one. */
   group: SourceGroup | undefined
   row = 0
-  readonly #source: ColumnSource
+  #source: ColumnSource
+  readonly #reopen: Reopen | undefined
   #next = 0
 
-  constructor(source: ColumnSource) {
+  /** With `reopen`, a source that remembers too much is closed and opened anew between row groups. */
+  constructor(source: ColumnSource, reopen?: Reopen) {
     this.#source = source
+    this.#reopen = reopen
   }
 
   async open(): Promise<void> {
@@ -136,6 +144,10 @@ export class SourceCursor {
 
   async #nextGroup(): Promise<void> {
     this.row = 0
+    if (this.#reopen && (this.#source.retained_bytes?.() ?? 0) > RETAINED_BYTES_PER_INPUT) {
+      await this.#source.close()
+      this.#source = await this.#reopen()
+    }
     do {
       const index = this.#next++
       this.group =

@@ -138,6 +138,23 @@ describe('pollBlocklist', () => {
     expect(blocksOf(await poll(first), 'a')).toEqual([id(2)])
   })
 
+  it('sees the replacement of a block that is marked between two pages of a listing', async () => {
+    await putBlock('a', 2)
+    const first = await poll()
+    let isFirst = true
+    const listBlocks = backend.listBlocks.bind(backend)
+    backend.listBlocks = async (tenant) => {
+      const listed = await listBlocks(tenant)
+      if (!isFirst) return listed
+      isFirst = false
+      // The page with block 1 was read before it was there; the one with block 2 after its mark.
+      await putBlock('a', 1)
+      await backend.put(`a/${id(2)}/meta.compacted.json`, meta('a', id(2)))
+      return new Map([[id(2), ['data.blockpack', 'meta.compacted.json', 'meta.json']]])
+    }
+    expect(blocksOf(await poll(first), 'a')).toEqual([id(1)])
+  })
+
   it('drops a block that compaction replaced although its folder and its old meta.json are there', async () => {
     await putBlock('a', 1)
     await putBlock('a', 2)
@@ -146,9 +163,11 @@ describe('pollBlocklist', () => {
     const second = await poll(first)
     expect(blocksOf(second, 'a')).toEqual([id(2)])
     expect([...(second.tenants.get('a')?.compacted ?? [])]).toEqual([id(1)])
+    expect([...(second.tenants.get('a')?.halfMarked ?? [])]).toEqual([id(1)])
     await backend.delete(`a/${id(1)}/meta.json`)
     const third = await poll(second)
-    expect(third.tenants.get('a')).toBe(second.tenants.get('a'))
+    expect([...(third.tenants.get('a')?.halfMarked ?? [])]).toEqual([])
+    expect((await poll(third)).tenants.get('a')).toBe(third.tenants.get('a'))
   })
 
   it('tells which blocks must not be compacted', async () => {
