@@ -1,17 +1,12 @@
 /** Owns the list of block encodings by their version. */
 import { blockpack } from './blockpack.js'
 import { vparquetEncodings } from '../vparquet/encoding.js'
-import { vparquetReaders, type BlockReader } from '../vparquet/reader.js'
 import type { ColumnSource } from '../../otlp/columns.js'
 import type { BackendReader } from '../backend/backend.js'
 import { UnsupportedBlock, type BlockEncoding, type BlockMeta } from './encoding.js'
 
 const ENCODINGS: ReadonlyMap<string, BlockEncoding> = new Map(
   [blockpack, ...vparquetEncodings].map((encoding) => [encoding.version, encoding]),
-)
-/** All that is read, whether or not it is written. */
-const READERS: ReadonlyMap<string, BlockReader> = new Map(
-  [...vparquetReaders, ...ENCODINGS.values()].map((reader) => [reader.version, reader]),
 )
 
 /** A setting names an encoding that this build has not got. */
@@ -26,9 +21,9 @@ export class UnknownEncoding extends Error {
 
 /** Opens a block in the encoding that its meta.json names. Throws `UnsupportedBlock` when there is none, `CorruptBlock`. */
 export async function openBlock(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource> {
-  const reader = READERS.get(meta.format)
-  if (!reader) throw new UnsupportedBlock(meta.blockID, meta.format, [...READERS.keys()])
-  return reader.open(meta, backend)
+  const encoding = ENCODINGS.get(meta.format)
+  if (!encoding) throw new UnsupportedBlock(meta.blockID, meta.format, knownEncodings())
+  return encoding.open(meta, backend)
 }
 
 /** The encoding of this version (the `format` of meta.json). Throws `UnknownEncoding`. */
