@@ -5,6 +5,7 @@ import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import type { Metrics } from '../../lib/metrics.js'
 import { Pressure } from '../../lib/pressure.js'
+import { residentMemory } from '../../memory/resident.js'
 import { limitsIn } from '../../limits/view.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { Scratch } from '../../storage/compaction/scratch.js'
@@ -61,6 +62,7 @@ export class Maintenance {
       settings: config.compaction,
       metrics: compaction,
       pressure: () => pressure?.level ?? 'none',
+      room_bytes: () => config.memory.resumeBelow_bytes - residentMemory().total_bytes,
       onChanged,
     })
     this.#retainer = new Retainer({

@@ -44,6 +44,7 @@ export interface HouseOptions {
   readonly scratch: string
   readonly config?: (config: Config) => Config
   readonly limits?: SomeLimits
+  readonly room_bytes?: number
 }
 
 /** A backend-worker without its loops: each step is a call. */
@@ -65,6 +66,7 @@ export function house(backend: MemoryBackend, options: HouseOptions) {
     settings: config.compaction,
     metrics: compactionMetrics(metrics),
     pressure: () => 'none',
+    room_bytes: () => options.room_bytes ?? Infinity,
     onChanged,
   })
   const retainer = new Retainer({

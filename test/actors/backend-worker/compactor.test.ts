@@ -4,6 +4,7 @@ import { listSources } from '../../../src/actors/frontend/read-set.js'
 import { FakeClock } from '../../../src/lib/fake-clock.js'
 import { BackendError } from '../../../src/storage/backend/backend.js'
 import { formatTime } from '../../../src/storage/block/meta.js'
+import { mergeNeed_bytes } from '../../../src/storage/compaction/need.js'
 import { mergedBlockId } from '../../../src/storage/compaction/compact.js'
 import type { BlockMeta } from '../../../src/storage/block/encoding.js'
 import { MemoryBackend } from '../../support/memory-backend.js'
@@ -92,6 +93,33 @@ describe('a compaction', () => {
     const made = house(backend, { clock, scratch: scratchFolder() })
     await made.poll()
     await backend.put(`${TENANT}/${metas[1]!.blockID}/nocompact.flg`, new Uint8Array(0))
+    await made.compactor.cycle()
+    expect(await blocksIn(backend)).toEqual(metas.map(({ blockID }) => blockID))
+  })
+
+  it('waits where the memory that it would take is not there', async () => {
+    const { backend, clock, metas } = copyOf(world)
+    const short = house(backend, { clock, scratch: scratchFolder(), room_bytes: 24 * 2 ** 20 })
+    await short.poll()
+    await short.compactor.cycle()
+    expect(await blocksIn(backend)).toEqual(metas.map(({ blockID }) => blockID))
+    const enough = mergeNeed_bytes(metas)
+    expect(enough).toBeLessThan(26 * 2 ** 20)
+    const roomy = house(backend, { clock, scratch: scratchFolder(), room_bytes: enough })
+    await roomy.poll()
+    await roomy.compactor.cycle()
+    expect(await blocksIn(backend)).toEqual([mergedBlockId(metas)])
+  })
+
+  it('leaves blocks of Tempo as they are', async () => {
+    const { backend, clock, metas } = copyOf(world)
+    for (const { blockID } of metas) {
+      const path = `${TENANT}/${blockID}/meta.json`
+      const meta = JSON.parse(Buffer.from(backend.objects.get(path)!).toString()) as object
+      backend.objects.set(path, Buffer.from(JSON.stringify({ ...meta, format: 'vParquet4' })))
+    }
+    const made = house(backend, { clock, scratch: scratchFolder() })
+    await made.poll()
     await made.compactor.cycle()
     expect(await blocksIn(backend)).toEqual(metas.map(({ blockID }) => blockID))
   })
