@@ -22,7 +22,7 @@ const OFTEN = /^wal\.commit/
 const FIRST_HIT: Partial<Record<Failpoint, number>> = { 'wal.segment.created': 3 }
 const LOAD_MS = 4000
 /** A slice takes one point of so many, by the seed. */
-const SLICE_OF = 3
+const SLICE_OF = 4
 const LATE_LOAD_MS = 45_000
 
 describe('kill -9 at a named point', () => {
