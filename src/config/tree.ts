@@ -44,7 +44,9 @@ const MAX_PROBLEMS = 20
 /** Anchors can multiply: a few lines can stand for millions of nodes. */
 const MAX_NODES = 100_000
 const MAX_DEPTH = 64
-const STACK_OVERFLOW = /call stack/
+/** Told before the parser is called, which calls itself for each level: V8 ends the process when the stack is full where it compiles a regular expression. */
+const MAX_OPEN_BRACKETS = 200
+const MAX_INDENT_COLUMNS = 400
 
 export function emptyTree(place: Place): MapTree {
   return { kind: 'map', place, entries: new Map() }
@@ -56,6 +58,11 @@ export function parseTree(file: string, content: string): MapTree {
     const size = `${content.length} characters, at most ${MAX_FILE_CHARACTERS} are read`
     throw new ConfigError([`${file} is no configuration: it has ${size}`])
   }
+  const deep = tooDeepAt(content)
+  if (deep) {
+    const where = `${file}:${deep.line}:${deep.column}`
+    throw new ConfigError([`${where}: not valid YAML: it nests deeper than ${MAX_DEPTH} levels`])
+  }
   const lines = new LineCounter()
   const document = parseDocument(content, { lineCounter: lines, prettyErrors: false })
   const placeOf = (offset: number): Place => {
@@ -65,9 +72,7 @@ export function parseTree(file: string, content: string): MapTree {
   if (document.errors.length > 0) {
     const problems = document.errors.slice(0, MAX_PROBLEMS).map((error) => {
       const what = error.message.split('\n')[0] ?? ''
-      // The parser calls itself for each level, and tells as a fault of the file that it could not go on.
-      const text = STACK_OVERFLOW.test(what) ? `it nests deeper than ${MAX_DEPTH} levels` : what
-      return `${placeOf(error.pos[0])}: not valid YAML: ${text}`
+      return `${placeOf(error.pos[0])}: not valid YAML: ${what}`
     })
     throw new ConfigError(problems)
   }
@@ -77,6 +82,25 @@ export function parseTree(file: string, content: string): MapTree {
   if (tree.kind === 'scalar' && tree.value === null) return emptyTree(tree.place)
   if (tree.kind !== 'map') throw new ConfigError([`${tree.place}: must be a section of keys`])
   return tree
+}
+
+/** Where brackets or indents are far deeper than any that are read. Brackets in texts count too, which are not that many. */
+function tooDeepAt(content: string): { line: number; column: number } | undefined {
+  let open = 0
+  for (const [index, text] of content.split('\n').entries()) {
+    let indent = 0
+    while (indent < text.length && ' \t-?'.includes(text[indent]!)) indent++
+    if (indent > MAX_INDENT_COLUMNS && text.trim() !== '') {
+      return { line: index + 1, column: MAX_INDENT_COLUMNS + 1 }
+    }
+    for (let at = 0; at < text.length; at++) {
+      const character = text[at]
+      if (character === '[' || character === '{') open++
+      else if ((character === ']' || character === '}') && open > 0) open--
+      if (open > MAX_OPEN_BRACKETS) return { line: index + 1, column: at + 1 }
+    }
+  }
+  return undefined
 }
 
 /** What each alias stands for: the last anchor of its name before it. Found in one walk; Alias.resolve walks for each anew. */
