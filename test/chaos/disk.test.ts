@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { IS_FULL, round, SHORT_LIVES, tell } from '../support/faults.js'
+import { IS_FULL, isFlushed, round, SHORT_LIVES, tell } from '../support/faults.js'
 import { eventually, sleep, TestServer } from '../support/server.js'
 import { SmallDisk, whyNoDisk, type DiskKind } from '../support/small-disk.js'
 
@@ -203,12 +203,6 @@ describe.skipIf(!canBeNobody)(
     })
   },
 )
-
-async function isFlushed(of: TestServer): Promise<boolean> {
-  const live = await of.metric('tempo_actors_live_store_live_spans')
-  const cut = await of.metric('tempo_live_store_complete_queue_length')
-  return live + cut + (await of.metric('tempo_actors_live_store_flush_queue_length')) === 0
-}
 
 function tellStart(fault: string, log: string): void {
   const found = /error="?(.*?)"?$/m.exec(log.slice(log.indexOf('cannot start')))?.[1] ?? ''

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { load } from '../../src/load/load.js'
 import { verify } from '../../src/load/verify.js'
-import { tell } from '../support/faults.js'
+import { isFlushed, tell } from '../support/faults.js'
 import { Minio } from '../support/minio.js'
 import { peerPath } from '../support/peers.js'
 import { eventually, sleep, TestServer } from '../support/server.js'
@@ -58,11 +58,7 @@ describe.skipIf(peerPath('minio') === undefined)('MinIO is stopped under load', 
     const waiting = await server.metric('tempo_actors_live_store_flush_queue_length')
     await minio.resume()
     const report = await loading
-    await eventually('nothing waits for its flush', 120_000, async () => {
-      const live = await server.metric('tempo_actors_live_store_live_spans')
-      const cut = await server.metric('tempo_live_store_complete_queue_length')
-      return live + cut + (await server.metric('tempo_actors_live_store_flush_queue_length')) === 0
-    })
+    await eventually('nothing waits for its flush', 120_000, () => isFlushed(server))
     const found = await verify({ ledger, base: server.base, concurrency: 4 })
     console.log(
       `outage ${OUTAGE_MS / 1000} s: ${failed} flushes failed, ${waiting} blocks waited, ${found.acknowledgedSpans} spans ` +

@@ -1,6 +1,6 @@
 /** S3 on a bad day: errors, silence, lost answers, cut bodies, late listings, an endpoint that is not there. Nothing acknowledged is lost or counted twice. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { IS_FULL, round, SHORT_LIVES, tell } from '../support/faults.js'
+import { IS_FULL, isFlushed, round, SHORT_LIVES, tell } from '../support/faults.js'
 import { Minio } from '../support/minio.js'
 import { freePort, peerPath, peerTitle } from '../support/peers.js'
 import { S3Proxy, type S3Fault } from '../support/s3-proxy.js'
@@ -183,10 +183,4 @@ function flags(minio: Minio, endpoint: string, bucket = BUCKET): string[] {
     '--storage.trace.s3.insecure=true',
     '--storage.trace.s3.forcepathstyle=true',
   ]
-}
-
-async function isFlushed(of: TestServer): Promise<boolean> {
-  const live = await of.metric('tempo_actors_live_store_live_spans')
-  const cut = await of.metric('tempo_live_store_complete_queue_length')
-  return live + cut + (await of.metric('tempo_actors_live_store_flush_queue_length')) === 0
 }

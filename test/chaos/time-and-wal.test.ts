@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { load } from '../../src/load/load.js'
 import { verify, type VerifyReport } from '../../src/load/verify.js'
 import { Random } from '../../src/lib/random.js'
-import { IS_FULL, round, SHORT_LIVES, tell } from '../support/faults.js'
+import { IS_FULL, isFlushed, round, SHORT_LIVES, tell } from '../support/faults.js'
 import { eventually, sleep, TestServer } from '../support/server.js'
 
 const STOP_MS = Number(process.env.FAULTS_STOP_S ?? (IS_FULL ? 60 : 8)) * 1000
@@ -157,10 +157,4 @@ async function damaged(nth: number, random: Random) {
   await running.remove()
   rmSync(folder, { recursive: true, force: true })
   return { found, log: text, where }
-}
-
-async function isFlushed(of: TestServer): Promise<boolean> {
-  const live = await of.metric('tempo_actors_live_store_live_spans')
-  const cut = await of.metric('tempo_live_store_complete_queue_length')
-  return live + cut + (await of.metric('tempo_actors_live_store_flush_queue_length')) === 0
 }

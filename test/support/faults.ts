@@ -56,6 +56,13 @@ export function expectFoundOnce(found: VerifyReport, least: number): void {
   })
 }
 
+/** Nothing is live, waits to become a block, or waits for its flush. */
+export async function isFlushed(of: TestServer): Promise<boolean> {
+  const live = await of.metric('tempo_actors_live_store_live_spans')
+  const cut = await of.metric('tempo_live_store_complete_queue_length')
+  return live + cut + (await of.metric('tempo_actors_live_store_flush_queue_length')) === 0
+}
+
 export interface RoundOptions {
   readonly server: TestServer
   readonly group: string
