@@ -11,16 +11,10 @@ import type { LimitsSource } from '../../limits/view.js'
 import type { Config } from '../../config.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { CorruptBlock, type BlockMeta } from '../../storage/block/encoding.js'
-import { META_OBJECT, objectPath } from '../../storage/block/meta.js'
+import { COMPACTED_META_OBJECT, META_OBJECT, objectPath } from '../../storage/block/meta.js'
 import { blockpack } from '../../storage/block/blockpack.js'
 import { mergedBlockId, type CompactResult } from '../../storage/compaction/compact.js'
-import {
-  COMPACTED_META_OBJECT,
-  exists,
-  hindrance,
-  markCompacted,
-  publish,
-} from '../../storage/compaction/marks.js'
+import { exists, hindrance, markCompacted, publish } from '../../storage/compaction/marks.js'
 import { mergeNeed_bytes } from '../../storage/compaction/need.js'
 import type { Scratch } from '../../storage/compaction/scratch.js'
 import { selectBlocks } from '../../storage/compaction/select.js'

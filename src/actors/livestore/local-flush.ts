@@ -11,15 +11,13 @@ import { errorText, type Log } from '../../lib/log.js'
 import type { Counter, Histogram } from '../../lib/metrics.js'
 import type { Clock } from '../../lib/time.js'
 import type { Backend } from '../../storage/backend/backend.js'
+import { META_OBJECT, NOCOMPACT_OBJECT } from '../../storage/block/meta.js'
 import type { CompleteBlock, CompleteBlockLifecycle } from './complete-block-lifecycle.js'
 
 /** Backoff between tries of one block; it never gives up. */
 const RETRY = { base_ms: 500, max_ms: 30_000 }
 /** What uploads in flight get to end at a stop; a longer one is done again, whole, after the next start. */
 const STOP_GRACE_MS = 1000
-/** Tempo's flag name: blocks that carry it are left alone by compaction. */
-const NOCOMPACT_FLAG = 'nocompact.flg'
-const META = 'meta.json'
 
 export interface LocalFlushMetrics {
   readonly flushed: Counter
@@ -103,7 +101,7 @@ export class LocalFlush implements CompleteBlockLifecycle {
 
   /** Compaction may have the block from now on: it is read nowhere but in the backend. */
   deleted(block: CompleteBlock): Promise<void> {
-    return this.#options.backend.delete(`${block.tenant}/${block.blockId}/${NOCOMPACT_FLAG}`)
+    return this.#options.backend.delete(`${block.tenant}/${block.blockId}/${NOCOMPACT_OBJECT}`)
   }
 
   /** Resolves when nothing is left to flush. */
@@ -205,20 +203,20 @@ export class LocalFlush implements CompleteBlockLifecycle {
     const { backend, filesOf } = this.#options
     const folder = `${block.tenant}/${block.blockId}`
     const files = await filesOf(block)
-    const meta = files.find((file) => file.name === META)
+    const meta = files.find((file) => file.name === META_OBJECT)
     if (!meta) throw new Error(`block ${block.blockId} has no meta.json on local disk`)
     failpoint('upload.before', folder)
     for (const { name, path } of files) {
-      if (name === META) continue
+      if (name === META_OBJECT) continue
       isOver.throwIfAborted()
       await backend.putFile(`${folder}/${name}`, path)
     }
     failpoint('upload.data.after', folder)
     isOver.throwIfAborted()
-    await backend.put(`${folder}/${NOCOMPACT_FLAG}`, new Uint8Array(0))
+    await backend.put(`${folder}/${NOCOMPACT_OBJECT}`, new Uint8Array(0))
     isOver.throwIfAborted()
     failpoint('upload.meta.before', folder)
-    await backend.putFile(`${folder}/${META}`, meta.path)
+    await backend.putFile(`${folder}/${META_OBJECT}`, meta.path)
     failpoint('upload.meta.after', folder)
   }
 }

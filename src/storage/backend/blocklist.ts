@@ -2,13 +2,17 @@
 import { mapBounded } from '../../lib/concurrency.js'
 import { errorText, type Log } from '../../lib/log.js'
 import { CorruptBlock, type BlockMeta } from '../block/encoding.js'
-import { META_OBJECT, objectPath, parseMeta } from '../block/meta.js'
+import {
+  COMPACTED_META_OBJECT,
+  META_OBJECT,
+  NOCOMPACT_OBJECT,
+  objectPath,
+  parseMeta,
+} from '../block/meta.js'
 import { BackendError, ObjectNotFound, type Backend } from './backend.js'
 
 const TENANT_CONCURRENCY = 4
 const META_CONCURRENCY = 16
-const COMPACTED_META_OBJECT = 'meta.compacted.json'
-const NOCOMPACT_OBJECT = 'nocompact.flg'
 const BLOCK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 export interface TenantBlocks {

@@ -59,6 +59,8 @@ export interface WriteRequest {
 
 export interface BlockEncoding {
   readonly version: string
+  /** The name of the object that has the spans; `size` of meta.json counts its bytes. */
+  readonly dataObject: string
   /** Writes all objects but meta.json and returns it. Throws when the input is empty. */
   write(request: WriteRequest): Promise<BlockMeta>
   /** Opens a block; reads its footer. Throws `CorruptBlock` naming block, section and offset. */

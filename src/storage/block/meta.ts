@@ -3,6 +3,9 @@ import { CorruptBlock } from './encoding.js'
 import type { BlockMeta } from './encoding.js'
 
 export const META_OBJECT = 'meta.json'
+/** Tempo's marks on a block: replaced or past retention; and left alone by compaction while it is held elsewhere. */
+export const COMPACTED_META_OBJECT = 'meta.compacted.json'
+export const NOCOMPACT_OBJECT = 'nocompact.flg'
 
 /** `<tenant>/<block id>/<name>` */
 export function objectPath(tenant: string, blockId: string, name: string): string {

@@ -2,14 +2,11 @@
 import { createHash } from 'node:crypto'
 import type { Backend } from '../backend/backend.js'
 import type { BlockMeta } from '../block/encoding.js'
-import { DATA_OBJECT } from '../block/blockpack-format.js'
 import { objectPath } from '../block/meta.js'
 import { encodingOf, openBlock } from '../block/registry.js'
 import { Merge, type MergeCounts, type MergeOptions } from './merge.js'
 import { ReadAhead } from './read-ahead.js'
 import { Scratch } from './scratch.js'
-
-const PARQUET_OBJECT = 'data.parquet'
 
 export interface CompactRequest {
   /** At least two, of one tenant and one encoding. */
@@ -80,6 +77,5 @@ export async function compact(
 }
 
 function dataPath({ tenantID, blockID, format }: BlockMeta): string {
-  const object = format.startsWith('blockpack') ? DATA_OBJECT : PARQUET_OBJECT
-  return objectPath(tenantID, blockID, object)
+  return objectPath(tenantID, blockID, encodingOf(format).dataObject)
 }

@@ -2,10 +2,16 @@
 import { mapBounded } from '../../lib/concurrency.js'
 import { ObjectNotFound, type Backend } from '../backend/backend.js'
 import type { BlockMeta } from '../block/encoding.js'
-import { META_OBJECT, objectPath, parseMeta, parseTime_ns, serializeMeta } from '../block/meta.js'
+import {
+  COMPACTED_META_OBJECT,
+  META_OBJECT,
+  NOCOMPACT_OBJECT,
+  objectPath,
+  parseMeta,
+  parseTime_ns,
+  serializeMeta,
+} from '../block/meta.js'
 
-export const COMPACTED_META_OBJECT = 'meta.compacted.json'
-export const NOCOMPACT_OBJECT = 'nocompact.flg'
 const DELETE_CONCURRENCY = 8
 
 /** A block that is read no more: replaced by a merged one, or too old. */

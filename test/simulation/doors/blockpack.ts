@@ -66,6 +66,7 @@ export class SimulatedBlock {
 }
 
 export const blockpack: BlockEncoding = {
+  dataObject: DATA,
   version: 'simulated',
 
   async write({ blockId, tenant, groups, sink }: WriteRequest): Promise<BlockMeta> {

@@ -9,6 +9,7 @@ import { objectPath } from '../../block/meta.js'
 import type { RowGroupMetaData } from '../../parquet/metadata.js'
 import { ParquetFooter, TRAILER_BYTES, footerLength } from '../../parquet/read-file.js'
 import { bloomName, shardOf } from '../bloom-hash.js'
+import { DATA_OBJECT, INDEX_OBJECT } from '../objects.js'
 import { UNREAD_DICTIONARY } from './dictionary.js'
 import { GroupColumns } from './group-columns.js'
 import { VparquetGroup, countRows } from './group.js'
@@ -16,8 +17,6 @@ import { eachBytes } from './join.js'
 import { COUNTED_BY, dedicatedOf, ownColumns, type OwnedColumns } from './paths.js'
 import { bloomMayHave, parseIndex } from './trace-index.js'
 
-export const DATA_OBJECT = 'data.parquet'
-const INDEX_OBJECT = 'index'
 const TRACE_ID = 'TraceID'
 const ID_BYTES = 16
 /** The first read from the end: the footer of most blocks, and page indexes of some. */

@@ -12,14 +12,13 @@ import type {
 import { formatTime } from '../../block/meta.js'
 import { ParquetWriter } from '../../parquet/write-file.js'
 import { bloomName } from '../bloom-hash.js'
+import { DATA_OBJECT, INDEX_OBJECT } from '../objects.js'
 import { bloomShards } from './bloom.js'
 import { Chunks } from './columns.js'
 import { DEFAULT_DEDICATED_COLUMNS, mappingOf, usable } from './dedicated.js'
 import { schemaOf, type Version } from './schema.js'
 import { Shredder } from './shredder.js'
 
-export const DATA_OBJECT = 'data.parquet'
-export const INDEX_OBJECT = 'index'
 /** A row group ends with the trace that reaches one of these: finding one trace costs the dictionaries of its row group. */
 export const ROW_GROUP_TRACES = 5000
 /** Of encoded pages, which wait in memory until the row group is whole. */
