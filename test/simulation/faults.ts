@@ -198,4 +198,5 @@ export function calm(house: House): void {
     if (life.stalledUntil_ms < Infinity) life.stalledUntil_ms = 0
   }
   house.process.stalledUntil_ms = 0
+  world.releaseHeld()
 }

@@ -57,6 +57,8 @@ export class Life {
 
 export interface Event {
   time_ms: number
+  /** When it was due, where its owner stood still then. */
+  heldFrom_ms?: number | undefined
   readonly order: number
   readonly owner: Life
   readonly label: string
@@ -81,7 +83,7 @@ export class World {
   events = 0
   steps = 0
   trace: ((line: string) => void) | undefined
-  readonly #heap: Event[] = []
+  #heap: Event[] = []
   #lives = 0
   #stepsOfEvent = 0
 
@@ -262,7 +264,21 @@ export class World {
       const { stalledUntil_ms } = event.owner
       if (stalledUntil_ms <= event.time_ms) return event
       if (stalledUntil_ms === Infinity) continue
+      event.heldFrom_ms ??= event.time_ms
       event.time_ms = stalledUntil_ms
+      this.#push(event)
+    }
+  }
+
+  /** Stalls have ended before their time: what waited for their ends happens now, and no later than it was due. */
+  releaseHeld(): void {
+    const pending = this.#heap
+    this.#heap = []
+    for (const event of pending) {
+      if (event.heldFrom_ms !== undefined) {
+        event.time_ms = Math.max(this.now_ms, event.heldFrom_ms)
+        event.heldFrom_ms = undefined
+      }
       this.#push(event)
     }
   }
