@@ -103,6 +103,8 @@ export interface MemoryPlan {
   readonly inflight_bytes: number
   /** What open blocks keep for the next query. */
   readonly openBlocks_bytes: number
+  /** What is kept of the trace ids of all blocks, in a querier. */
+  readonly traceFilters_bytes: number
   /** Jobs that a querier runs at once; further ones wait. */
   readonly queryJobs: number
   /** Spans whose columns a block builder holds at once. */
@@ -252,6 +254,7 @@ function planOf(
   const young_mib = 4
   const write = HEAP_AT_REST_MIB + Math.floor(reserve_bytes / MIB)
   const open_bytes = floorTo(queries_bytes / 3, MIB)
+  const filters_bytes = Math.floor(open_bytes / 4)
   return {
     ...limit,
     parts,
@@ -261,7 +264,8 @@ function planOf(
     ingress_bytes: rest.ingress_bytes,
     head_bytes: rest.head_bytes,
     inflight_bytes: rest.inflight_bytes,
-    openBlocks_bytes: open_bytes,
+    openBlocks_bytes: open_bytes - filters_bytes,
+    traceFilters_bytes: filters_bytes,
     queryJobs: Math.max(1, Math.floor((queries_bytes - open_bytes) / (JOB_MIB * MIB))),
     groupSpans,
     heaps: {

@@ -155,6 +155,13 @@ export interface RowGroup {
 }
 
 /** A live head, a block, or any other place that holds spans. */
+/** Small enough to be kept for each block there is. */
+export interface TraceFilter {
+  readonly retained_bytes: number
+  /** False only when the source certainly has not got the trace. Id: 16 bytes. */
+  mayHave(traceId: Uint8Array): boolean
+}
+
 export interface ColumnSource {
   /** The block's UUID; a head has the UUID that its block will have. */
   readonly id: string
@@ -170,6 +177,8 @@ export interface ColumnSource {
   group(index: number): Promise<RowGroup>
   /** Where a trace is: its group and row in the table `trace`; undefined when the source has not got it. Id: 16 bytes. */
   locate(traceId: Uint8Array): Promise<{ group: number; row: number } | undefined>
+  /** What tells without the source that it has not got a trace; absent or undefined = the source has none. */
+  traceFilter?(): Promise<TraceFilter | undefined>
   /** Bytes read from the backend or decoded so far, for `inspectedBytes`. */
   inspected_bytes(): number
   /** Memory that an open source keeps from one question to the next, about; absent = next to nothing. */

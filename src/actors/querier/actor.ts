@@ -22,6 +22,7 @@ import { localBlocksPath } from '../livestore/paths.js'
 import type { Job, JobReply, JobStats, QuerierAsks, SourceRef } from './contract.js'
 import { JobSlots } from './job-slots.js'
 import { Sources } from './sources.js'
+import { TraceFilters } from './trace-filters.js'
 
 /** One reader slot of the arena a replica. */
 const READER_SLOT_FIRST = 0
@@ -42,14 +43,21 @@ export default class Querier implements Actor {
   #sources!: Sources
   #heads!: HeadReaders
   #slots!: JobSlots
+  #filters!: TraceFilters
   readonly #backends: Backend[] = []
   readonly #unreadable: Counter
+  readonly #ruledOut: Counter
   readonly #limits: LimitsSource
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
     this.#limits = limitsIn(ctx.shared, ctx.config.overrides)
-    this.#unreadable = new Metrics(ctx.shared[`metrics-${ctx.component}`]).counter(
+    const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`])
+    this.#ruledOut = metrics.counter(
+      'tempo_actors_querier_ruled_out_blocks_total',
+      'Blocks that traces by id did not look into, since their trace filters have not got the id.',
+    )
+    this.#unreadable = metrics.counter(
       'tempo_actors_querier_unreadable_blocks_total',
       'Blocks that a query could not read, each try counted; its answer was an error.',
       ['tenant', 'reason'],
@@ -78,6 +86,7 @@ export default class Querier implements Actor {
       log,
       max_bytes: config.memory.openBlocks_bytes,
     })
+    this.#filters = new TraceFilters(config.memory.traceFilters_bytes)
     const pressure = new Pressure(shared.pressure!)
     this.#slots = new JobSlots({
       max: Math.min(config.querier.max_concurrent_queries, config.memory.queryJobs),
@@ -96,16 +105,33 @@ export default class Querier implements Actor {
       openHead: (chunk: number, blockId: string) => this.#heads.openTrace(chunk, blockId, traceId),
     }
     return this.#run(
-      job,
+      this.#withoutRuledOut(job, traceId),
       call,
       options,
       async (source) => {
+        if (await this.#isRuledOutBy(source, traceId)) return undefined
         const place = await source.locate(traceId)
         if (!place) return undefined
         return assembleTrace(await source.group(place.group), place.row)
       },
       (parts) => parts.filter((part) => part !== undefined),
     )
+  }
+
+  /** Only the sources that may have the trace, as far as it is known. */
+  #withoutRuledOut<Q>(job: Job<Q>, traceId: Uint8Array): Job<Q> {
+    const sources = job.sources.filter(({ blockId }) => !this.#filters.rulesOut(blockId, traceId))
+    this.#ruledOut.inc(job.sources.length - sources.length)
+    return { ...job, sources }
+  }
+
+  /** Takes the filter of a block that is looked into for the first time. */
+  async #isRuledOutBy(source: ColumnSource, traceId: Uint8Array): Promise<boolean> {
+    if (this.#filters.has(source.id)) return false
+    const filter = await source.traceFilter?.()
+    if (!filter) return false
+    this.#filters.keep(source.id, filter)
+    return !filter.mayHave(traceId)
   }
 
   #search(job: Parameters<QuerierAsks['search']>[0], call: Call) {

@@ -27,7 +27,8 @@ export const MAX_DICTIONARY_STRINGS = 65_535
 export const MAX_DICTIONARY_BYTES = 4 * 2 ** 20
 export const MAX_DICTIONARY_STRING_BYTES = 4096
 
-export const SECTION = { groups: 1, dictionary: 2 } as const
+/** Of these a reader can do without `traceFilters`, which blocks written before it do not have. */
+export const SECTION = { groups: 1, dictionary: 2, traceFilters: 3 } as const
 
 export const LEVELS: readonly Level[] = ['trace', 'resource', 'scope', 'span', 'event', 'link']
 /** Tables that are cut into pages; the others are one page a group. */

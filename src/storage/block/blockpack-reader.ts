@@ -1,7 +1,6 @@
 /** Owns opening a block: its trailer, table, index and dictionary; groups are read when asked for. */
-import type { ColumnSource, RowGroup } from '../../otlp/columns.js'
+import type { ColumnSource, RowGroup, TraceFilter } from '../../otlp/columns.js'
 import type { BackendReader } from '../backend/backend.js'
-import { Malformed } from './codec/bytes.js'
 import { crc32 } from './codec/crc32.js'
 import {
   TRAILER_BYTES,
@@ -18,8 +17,10 @@ import { DATA_OBJECT, MAGIC, SECTION } from './blockpack-format.js'
 import { BlockGroup } from './blockpack-group.js'
 import { TraceIndex, decodeIndex, findId, type GroupEntry } from './blockpack-index.js'
 import { RangeReader } from './blockpack-ranges.js'
+import { ByteReader, Malformed } from './codec/bytes.js'
 import { CorruptBlock, type BlockMeta } from './encoding.js'
 import { objectPath } from './meta.js'
+import { decodeFilters } from './trace-filter.js'
 
 /** The first read from the end: has the index and dictionary of most blocks in it. */
 const TAIL_BYTES = 128 * 1024
@@ -28,6 +29,7 @@ const KEPT_DIRECTORIES = 4
 /** What a parsed directory, and an entry of the index, take about. */
 const KEPT_DIRECTORY_BYTES = 64 * 1024
 const KEPT_PAGE_BYTES = 160
+const ID_BYTES = 16
 /** Strings taken from pages after which new groups start a new dictionary, so that a long scan does not collect the block. */
 const MAX_INTERNED_BYTES = 16 * 2 ** 20
 
@@ -38,6 +40,8 @@ interface Opened {
   readonly groups: readonly GroupEntry[]
   /** The dictionary's section, from which each generation starts. */
   readonly strings: Uint8Array
+  /** Absent in blocks written before there were any. */
+  readonly filters: Section | undefined
 }
 
 export async function openBlockpack(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource> {
@@ -64,7 +68,8 @@ export async function openBlockpack(meta: BlockMeta, backend: BackendReader): Pr
   }
   const [index, strings] = await Promise.all([load(SECTION.groups, 'index'), load(SECTION.dictionary, 'dictionary')])
   const groups = guarded(blockId, 'index', sections.get(SECTION.groups)!.offset, () => decodeIndex(index, size - footerLength))
-  const source = new BlockpackSource({ meta, ranges, totals, groups, strings: strings.slice() })
+  const filters = sections.get(SECTION.traceFilters)
+  const source = new BlockpackSource({ meta, ranges, totals, groups, strings: strings.slice(), filters })
   source.check(sections.get(SECTION.groups)!)
   return source
 } // prettier-ignore
@@ -138,13 +143,30 @@ class BlockpackSource implements ColumnSource {
     const place = this.#traces.pageOf(traceId)
     if (!place) return undefined
     const { group, page } = place
-    const offset = this.#opened.groups[group]!.offset + 16 * page.row
-    const ids = await this.#opened.ranges.read(offset, 16 * page.traces)
+    const offset = this.#opened.groups[group]!.offset + ID_BYTES * page.row
+    const ids = await this.#opened.ranges.read(offset, ID_BYTES * page.traces)
     if (crc32(ids) !== page.crc) {
       throw new CorruptBlock(this.id, 'trace.id', offset, 'checksum does not match')
     }
     const found = findId(ids, traceId)
     return found < 0 ? undefined : { group, row: page.row + found }
+  }
+
+  /** To be kept by the caller: a source does not remember it. Throws `CorruptBlock`. */
+  async traceFilter(): Promise<TraceFilter | undefined> {
+    const { filters, groups, ranges } = this.#opened
+    if (!filters) return undefined
+    const stored = await ranges.read(filters.offset, filters.length)
+    const raw = openSection(stored, filters, this.id, 'trace filters')
+    const firstIds = new Uint8Array(ID_BYTES * groups.length)
+    return guarded(this.id, 'trace filters', filters.offset, () => {
+      for (const [i, { pages }] of groups.entries()) {
+        const [page] = pages
+        if (!page) throw new Malformed(0, `group ${i} has no traces`)
+        firstIds.set(page.firstId, ID_BYTES * i)
+      }
+      return decodeFilters(new ByteReader(raw), firstIds)
+    })
   }
 
   inspected_bytes(): number {

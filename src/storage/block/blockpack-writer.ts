@@ -8,10 +8,11 @@ import { encodeTable, type Section } from './blockpack-container.js'
 import { DictionaryWriter } from './blockpack-dictionary.js'
 import { writeDirectory } from './blockpack-directory.js'
 import { GroupEncoder } from './blockpack-encode.js'
-import { DATA_OBJECT, GROUP_SPANS, MAGIC, SECTION, VERSION } from './blockpack-format.js'
+import { DATA_OBJECT, GROUP_SPANS, MAGIC, MAX_SECTION_BYTES, SECTION, VERSION } from './blockpack-format.js' // prettier-ignore
 import { GroupImage, InputGroup, type Slice } from './blockpack-image.js'
 import { encodeIndex, type GroupEntry, type TracePage } from './blockpack-index.js'
 import { StringCoder } from './blockpack-strings.js'
+import { encodeFilters, filterOf } from './trace-filter.js'
 import type { BlockMeta, ObjectWriter, WriteRequest } from './encoding.js'
 import { formatTime } from './meta.js'
 
@@ -71,6 +72,8 @@ class BlockWriter {
   readonly #groups: GroupEntry[] = []
   /** Directories wait for the end, so that they stand together; a few kilobytes a group. */
   readonly #directories: Uint8Array[] = []
+  /** So do the trace filters: a byte and a half a trace. */
+  readonly #filters: Uint8Array[] = []
   #at = 0
   #traces = 0
   #lastId: Uint8Array | undefined
@@ -111,6 +114,7 @@ class BlockWriter {
       pages,
     })
     this.#directories.push(bytes)
+    this.#filters.push(filterOf(traceIds))
     this.spans += image.counts.span
     this.#traces += image.counts.trace
     await this.#write(data)
@@ -132,6 +136,12 @@ class BlockWriter {
       await this.#section(SECTION.groups, index.view()),
       await this.#section(SECTION.dictionary, strings.view()),
     ]
+    const filters = new ByteWriter()
+    encodeFilters(filters, this.#filters)
+    // A block of tens of millions of traces goes without.
+    if (filters.length <= MAX_SECTION_BYTES) {
+      sections.push(await this.#section(SECTION.traceFilters, filters.view()))
+    }
     const minStart_ns = this.#groups.reduce((a, g) => (g.minStart_ns < a ? g.minStart_ns : a), GREATEST) // prettier-ignore
     const maxEnd_ns = this.#groups.reduce((a, g) => (g.maxEnd_ns > a ? g.maxEnd_ns : a), 0n)
     const { hasStringsInPlace } = this.#strings

@@ -46,6 +46,7 @@ async function readAll(block: Block, data: Uint8Array): Promise<string | Corrupt
       for (const key of await group.attributes('span')) await group.mayHave!(key, 'GET')
     }
     await source.locate(new Uint8Array(16).fill(127))
+    await source.traceFilter?.()
     return digest.digest('hex')
   } catch (error) {
     if (error instanceof CorruptBlock) return error

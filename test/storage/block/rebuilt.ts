@@ -30,7 +30,7 @@ import {
 import type { FieldName } from '../../../src/otlp/columns.js'
 import type { Random } from '../../support/random.js'
 
-export const PARTS = ['page', 'directory', 'index', 'dictionary', 'table'] as const
+export const PARTS = ['page', 'directory', 'index', 'dictionary', 'filters', 'table'] as const
 export type Part = (typeof PARTS)[number]
 
 interface Group {
@@ -50,6 +50,7 @@ export class Rebuilt {
   readonly totals: Totals
   readonly groups: Group[]
   dictionary: Uint8Array
+  readonly filters: Uint8Array | undefined
   index: Uint8Array | undefined
   table: ((bytes: Uint8Array) => void) | undefined
   readonly extra: { id: number; bytes: Uint8Array }[] = []
@@ -64,6 +65,8 @@ export class Rebuilt {
     const { totals, sections } = readTable(footer, 'test', data.length)
     this.totals = totals
     this.dictionary = unpack(data, sections.get(SECTION.dictionary)!)
+    const filters = sections.get(SECTION.traceFilters)
+    this.filters = filters && unpack(data, filters)
     const entries = decodeIndex(unpack(data, sections.get(SECTION.groups)!), data.length)
     this.groups = entries.map((entry) => {
       const raw = unpack(data, entry.directory)
@@ -96,6 +99,9 @@ export class Rebuilt {
         break
       case 'dictionary':
         scramble(this.dictionary, random)
+        break
+      case 'filters':
+        if (this.filters) scramble(this.filters, random)
         break
       case 'table':
         this.table = (bytes) => void scramble(bytes, random)
@@ -140,6 +146,7 @@ export class Rebuilt {
     const sections = [
       section(out, SECTION.groups, index),
       section(out, SECTION.dictionary, this.dictionary),
+      ...(this.filters ? [section(out, SECTION.traceFilters, this.filters)] : []),
       ...this.extra.map(({ id, bytes }) => section(out, id, bytes)),
     ]
     const footer = encodeTable(this.totals, sections)
