@@ -78,8 +78,8 @@ export class Watch {
     const server = this.#server
     expect(server.pid, 'the process').toBe(this.#pid)
     await server.ready()
-    expect(await server.metric('tempo_actors_restarts_total'), 'restarts').toBe(0)
     const fresh = server.log.slice(this.#logSeen)
+    expect(await server.metric('tempo_actors_restarts_total'), `restarts\n${fresh}`).toBe(0)
     this.#logSeen = server.log.length
     expect(fresh, 'the log').not.toMatch(STACK)
     await this.#goodRequests()
