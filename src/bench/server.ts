@@ -1,24 +1,20 @@
-/** Owns the servers and load clients of the bench: real processes on free ports, in folders of their own, ended by pid. */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { createServer } from 'node:net'
+/** Owns the store of the bench and its load client: real processes on free ports. */
+import { spawn } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { LoadReport } from '../load/load.js'
-import { systemClock } from '../lib/time.js'
+import { folderBytes, freePort, Program } from './program.js'
 
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url))
 const READY_TIMEOUT_MS = 30_000
-const POLL_MS = 50
 
 export class BenchServer {
-  readonly folder = mkdtempSync(join(tmpdir(), 'tempo-actors-bench-'))
-  readyAfter_ms = 0
-  #child!: ChildProcess
-  #log = ''
-
   private constructor(
+    private readonly program: Program,
+    private readonly folder: string,
+    readonly ready_ms: number,
     readonly grpc: number,
     readonly api: number,
   ) {}
@@ -28,12 +24,11 @@ export class BenchServer {
     flags: readonly string[] = [],
     nodeFlags: readonly string[] = [],
   ): Promise<BenchServer> {
+    const folder = mkdtempSync(join(tmpdir(), 'tempo-actors-bench-'))
     const [grpc, http, api] = [await freePort(), await freePort(), await freePort()]
-    const server = new BenchServer(grpc, api)
-    const started = systemClock.monotonic()
-    const child = spawn(
-      process.execPath,
-      [
+    const { program, ready_ms } = await Program.start({
+      command: process.execPath,
+      args: [
         ...nodeFlags,
         MAIN,
         `--server.http_listen_port=${api}`,
@@ -44,22 +39,12 @@ export class BenchServer {
         '--overrides.defaults.ingestion.burst_size_bytes=1GB',
         ...flags,
       ],
-      { cwd: server.folder, stdio: ['ignore', 'ignore', 'pipe'] },
-    )
-    server.#child = child
-    child.stderr.on(
-      'data',
-      (text: Buffer) => (server.#log = (server.#log + text.toString()).slice(-4000)),
-    )
-    const deadline = started + READY_TIMEOUT_MS
-    while ((await status(`${server.base}/ready`)) !== 200) {
-      if (systemClock.monotonic() > deadline || child.exitCode !== null) {
-        throw new Error(`the server did not become ready:\n${server.#log}`)
-      }
-      await systemClock.sleep(POLL_MS)
-    }
-    server.readyAfter_ms = systemClock.monotonic() - started
-    return server
+      folder,
+      readyUrl: `http://127.0.0.1:${api}/ready`,
+      readyTimeout_ms: READY_TIMEOUT_MS,
+      stopSignal: 'SIGINT',
+    })
+    return new BenchServer(program, folder, ready_ms, grpc, api)
   }
 
   get base(): string {
@@ -67,7 +52,7 @@ export class BenchServer {
   }
 
   get pid(): number {
-    return this.#child.pid!
+    return this.program.pid
   }
 
   async get<T>(path: string): Promise<T> {
@@ -94,14 +79,8 @@ export class BenchServer {
     return folderBytes(join(this.folder, 'tempo-data', 'blocks'))
   }
 
-  async stop(): Promise<void> {
-    if (this.#child.exitCode === null) {
-      await new Promise<void>((resolve) => {
-        this.#child.once('exit', () => resolve())
-        this.#child.kill('SIGINT')
-      })
-    }
-    rmSync(this.folder, { recursive: true, force: true })
+  stop(): Promise<void> {
+    return this.program.stop()
   }
 }
 
@@ -117,35 +96,6 @@ export function runLoad(args: readonly string[]): Promise<LoadReport> {
     child.once('exit', (code) => {
       if (code === 0) resolve(JSON.parse(output) as LoadReport)
       else reject(new Error(`load exited with ${code}: ${output}`))
-    })
-  })
-}
-
-async function status(url: string): Promise<number> {
-  return fetch(url).then(
-    async (reply) => {
-      await reply.arrayBuffer()
-      return reply.status
-    },
-    () => 0,
-  )
-}
-
-function folderBytes(folder: string): number {
-  let bytes = 0
-  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    if (entry.isFile()) bytes += statSync(join(entry.parentPath, entry.name)).size
-  }
-  return bytes
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
     })
   })
 }
