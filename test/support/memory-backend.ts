@@ -1,8 +1,9 @@
 /** Owns a backend in memory for tests: the same rules as the real ones, with faults to order, a record of calls, and a block sink. */
 import { readFile } from 'node:fs/promises'
 import {
-  BackendError,
   ObjectNotFound,
+  ObjectTooLarge,
+  ObjectTooShort,
   type Listing,
   type OpenBackend,
 } from '../../src/storage/backend/backend.js'
@@ -24,9 +25,11 @@ export class MemoryBackend implements OpenBackend {
     return Promise.resolve()
   }
 
-  async get(path: string): Promise<Uint8Array> {
+  async get(path: string, max_bytes = Infinity): Promise<Uint8Array> {
     await this.begin('get', path)
-    return this.object(path).slice()
+    const object = this.object(path)
+    if (object.length > max_bytes) throw new ObjectTooLarge(path, object.length, max_bytes)
+    return object.slice()
   }
 
   async getRange(path: string, offset: number, length: number): Promise<Uint8Array> {
@@ -34,7 +37,7 @@ export class MemoryBackend implements OpenBackend {
     this.reads++
     const object = this.object(path)
     if (offset + length > object.length) {
-      throw new BackendError(`${path} is too short: ${object.length} bytes`, false)
+      throw new ObjectTooShort(path, `${object.length} bytes`)
     }
     return object.slice(offset, offset + length)
   }

@@ -1,9 +1,9 @@
 /** Owns what a backend is: objects by path (`<tenant>/<block-uuid>/<name>`), on a local disk or in S3. */
 
 export interface BackendReader {
-  /** The whole object; throws `ObjectNotFound`. */
-  get(path: string): Promise<Uint8Array>
-  /** Exactly `length` bytes from `offset`; throws `ObjectNotFound`, or `BackendError` when the object is shorter. */
+  /** The whole object; throws `ObjectNotFound`, or `ObjectTooLarge` before it takes more memory than `max_bytes`. */
+  get(path: string, max_bytes?: number): Promise<Uint8Array>
+  /** Exactly `length` bytes from `offset`; throws `ObjectNotFound`, or `ObjectTooShort` before it takes memory for bytes that are not there. */
   getRange(path: string, offset: number, length: number): Promise<Uint8Array>
 }
 
@@ -48,6 +48,19 @@ export class BackendError extends Error {
     options?: ErrorOptions,
   ) {
     super(message, options)
+  }
+}
+/** The bytes that were asked for lie behind the object's end: the object is at fault, not the store. */
+export class ObjectTooShort extends BackendError {
+  override readonly code = 'OBJECT_TOO_SHORT'
+  constructor(path: string, detail: string) {
+    super(`${path} is too short: ${detail}`, false)
+  }
+}
+export class ObjectTooLarge extends BackendError {
+  override readonly code = 'OBJECT_TOO_LARGE'
+  constructor(path: string, size_bytes: number, max_bytes: number) {
+    super(`${path} has ${size_bytes} bytes, at most ${max_bytes} are read`, false)
   }
 }
 export class ObjectNotFound extends BackendError {

@@ -2,13 +2,7 @@
 import { mapBounded } from '../../lib/concurrency.js'
 import { errorText, type Log } from '../../lib/log.js'
 import { CorruptBlock, type BlockMeta } from '../block/encoding.js'
-import {
-  COMPACTED_META_OBJECT,
-  META_OBJECT,
-  NOCOMPACT_OBJECT,
-  objectPath,
-  parseMeta,
-} from '../block/meta.js'
+import { COMPACTED_META_OBJECT, META_OBJECT, NOCOMPACT_OBJECT, readMeta } from '../block/meta.js'
 import { BackendError, ObjectNotFound, type Backend } from './backend.js'
 
 const TENANT_CONCURRENCY = 4
@@ -165,11 +159,11 @@ class Poll {
 
   private async meta(tenant: string, block: string): Promise<BlockMeta | undefined> {
     try {
-      const bytes = await this.backend.get(objectPath(tenant, block, META_OBJECT))
       this.metasRead++
-      const meta = parseMeta(bytes, block)
+      const meta = await readMeta(this.backend, tenant, block)
       if (meta.tenantID === tenant) return meta
-      this.reject(tenant, block, `its tenantID is ${JSON.stringify(meta.tenantID)}`)
+      const detail = `its tenantID is ${JSON.stringify(meta.tenantID)}`
+      throw new CorruptBlock(block, META_OBJECT, 0, detail)
     } catch (error) {
       if (error instanceof ObjectNotFound) return undefined // deleted since it was listed
       if (error instanceof CorruptBlock) this.reject(tenant, block, error.message)

@@ -20,7 +20,14 @@ import { mapBounded } from '../../lib/concurrency.js'
 import { makeFolders } from '../../lib/durable-folders.js'
 import type { Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
-import { BackendError, ObjectNotFound, type Listing, type OpenBackend } from './backend.js'
+import {
+  BackendError,
+  ObjectNotFound,
+  ObjectTooLarge,
+  ObjectTooShort,
+  type Listing,
+  type OpenBackend,
+} from './backend.js'
 import { FileHandles } from './file-handles.js'
 import { isSegment, objectSegments, prefixSegments } from './path.js'
 
@@ -32,6 +39,9 @@ const FOLDER_CONCURRENCY = 16
 const FOLDER_RACES = 20
 /** Node's read takes at most 2^31-1 bytes a call; the rest is read by further calls. */
 const MAX_READ_BYTES = 1 << 30
+/** A longer range is held against the file's size first. */
+const UNCHECKED_READ_BYTES = 1 << 20
+const NOTHING = Buffer.alloc(0)
 
 const RETRYABLE = new Set([
   'ENOSPC',
@@ -91,9 +101,13 @@ export class LocalBackend implements OpenBackend {
     await this.removeStrays()
   }
 
-  async get(path: string): Promise<Uint8Array> {
+  async get(path: string, max_bytes = Infinity): Promise<Uint8Array> {
     const file = this.fileOf(path)
     try {
+      if (max_bytes < Infinity) {
+        const { size } = await stat(file)
+        if (size > max_bytes) throw new ObjectTooLarge(path, size, max_bytes)
+      }
       return await readFile(file)
     } catch (error) {
       throw this.readFailure(path, file, error)
@@ -102,11 +116,14 @@ export class LocalBackend implements OpenBackend {
 
   async getRange(path: string, offset: number, length: number): Promise<Uint8Array> {
     const file = this.fileOf(path)
-    // Not from Buffer's pool: a cached range of a few bytes would keep 8 KiB alive.
-    const bytes = Buffer.allocUnsafeSlow(length)
+    let bytes = NOTHING
     let filled = 0
     try {
       await this.handles.use(file, async (handle) => {
+        // Who asks may have the length from a damaged block: memory is taken for what is there.
+        if (length > UNCHECKED_READ_BYTES && offset + length > (await handle.stat()).size) return
+        // Not from Buffer's pool: a cached range of a few bytes would keep 8 KiB alive.
+        bytes = Buffer.allocUnsafeSlow(length)
         while (filled < length) {
           const want = Math.min(length - filled, MAX_READ_BYTES)
           const { bytesRead } = await handle.read(bytes, filled, want, offset + filled)
@@ -118,10 +135,9 @@ export class LocalBackend implements OpenBackend {
       throw this.readFailure(path, file, error)
     }
     if (filled < length) {
-      throw new BackendError(
-        `${path} is too short: bytes ${offset}..${offset + length} were asked for, it ends at ${offset + filled}`,
-        false,
-      )
+      const ends = bytes === NOTHING ? 'it ends before' : `it ends at ${offset + filled}`
+      const asked = `bytes ${offset}..${offset + length} were asked for, ${ends}`
+      throw new ObjectTooShort(path, asked)
     }
     return bytes
   }

@@ -1,5 +1,5 @@
 /** Owns the words for what S3 answers or fails with: which object store error is final, and what the operator can do about it. */
-import { BackendError, ObjectNotFound } from './backend.js'
+import { BackendError, ObjectNotFound, ObjectTooShort } from './backend.js'
 
 /** The keys of the configuration that an error may have to name. */
 export interface S3Place {
@@ -69,7 +69,7 @@ export function s3Failure(
   const final = finalText(code, place)
   if (final !== undefined) return new BackendError(`${at}: ${final}`, false, options)
   if (code === 'InvalidRange') {
-    return new BackendError(`${path} is too short: the range lies behind its end`, false, options)
+    return new ObjectTooShort(path, 'the range lies behind its end')
   }
   if (code === 'RequestTimeTooSkewed') {
     const text = `${at}: the clocks of this machine and of the server differ too much`

@@ -16,12 +16,19 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import { open, type FileHandle } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import type { Config } from '../../config.js'
 import { mapBounded } from '../../lib/concurrency.js'
 import type { Log } from '../../lib/log.js'
 import { retry } from '../../lib/retry.js'
 import type { Clock } from '../../lib/time.js'
-import { BackendError, type Listing, type OpenBackend } from './backend.js'
+import {
+  BackendError,
+  ObjectTooLarge,
+  ObjectTooShort,
+  type Listing,
+  type OpenBackend,
+} from './backend.js'
 import { isSegment, objectSegments, prefixSegments } from './path.js'
 import { s3Failure, type S3Place } from './s3-errors.js'
 
@@ -83,8 +90,8 @@ export class S3Backend implements OpenBackend {
     )
   }
 
-  async get(path: string): Promise<Uint8Array> {
-    return this.read(path, undefined)
+  async get(path: string, max_bytes = Infinity): Promise<Uint8Array> {
+    return this.read(path, undefined, max_bytes)
   }
 
   async getRange(path: string, offset: number, length: number): Promise<Uint8Array> {
@@ -190,6 +197,7 @@ export class S3Backend implements OpenBackend {
   private async read(
     path: string,
     range: { offset: number; length: number } | undefined,
+    max_bytes = Infinity,
   ): Promise<Uint8Array> {
     const Key = this.keyOf(path)
     const Range = range && `bytes=${range.offset}-${range.offset + range.length - 1}`
@@ -197,6 +205,12 @@ export class S3Backend implements OpenBackend {
     const once = () =>
       this.send(`cannot read ${path}`, path, async (abortSignal) => {
         const reply = await this.client.send(new GetObjectCommand(input), { abortSignal })
+        const { ContentLength: size = 0, Body: body } = reply
+        if (size > max_bytes) {
+          // Not read to its end: the connection goes with it.
+          if (body instanceof Readable) body.destroy()
+          throw new ObjectTooLarge(path, size, max_bytes)
+        }
         return readBody(reply, path, range)
       })
     return retry(once, {
@@ -349,10 +363,7 @@ async function readBody(
   if (range && bytes.length < range.length) {
     const end = range.offset + bytes.length
     const asked = `bytes ${range.offset}..${range.offset + range.length}`
-    throw new BackendError(
-      `${path} is too short: ${asked} were asked for, it ends at ${end}`,
-      false,
-    )
+    throw new ObjectTooShort(path, `${asked} were asked for, it ends at ${end}`)
   }
   return bytes
 }

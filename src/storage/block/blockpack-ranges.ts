@@ -1,5 +1,5 @@
 /** Owns reading ranges of one object: ranges asked for in one turn of the event loop that lie near each other are one read. */
-import { BackendError, ObjectNotFound } from '../backend/backend.js'
+import { ObjectTooShort } from '../backend/backend.js'
 import type { BackendReader } from '../backend/backend.js'
 import { CorruptBlock } from './encoding.js'
 
@@ -79,8 +79,8 @@ export class RangeReader {
       this.reads++
       return bytes
     } catch (error) {
-      // A range that the object has not got is a fault of the block, not of the store.
-      if (!(error instanceof BackendError) || error instanceof ObjectNotFound || error.retryable) throw error
+      // A range that the object has not got is a fault of the block, not of the store; a refused key is none of the block's.
+      if (!(error instanceof ObjectTooShort)) throw error
       throw corrupt(error.message)
     }
   } // prettier-ignore

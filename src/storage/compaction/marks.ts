@@ -7,8 +7,8 @@ import {
   META_OBJECT,
   NOCOMPACT_OBJECT,
   objectPath,
-  parseMeta,
   parseTime_ns,
+  readMeta,
   serializeMeta,
 } from '../block/meta.js'
 
@@ -66,9 +66,8 @@ export async function readCompacted(
   seenAt_ms: number,
 ): Promise<CompactedBlock | undefined> {
   try {
-    const bytes = await backend.get(objectPath(tenant, blockId, COMPACTED_META_OBJECT))
-    const meta = parseMeta(bytes, blockId) as BlockMeta & { compactedTime?: unknown }
-    const { compactedTime, ...rest } = meta
+    const meta = await readMeta(backend, tenant, blockId, COMPACTED_META_OBJECT)
+    const { compactedTime, ...rest } = meta as BlockMeta & { compactedTime?: unknown }
     const at_ns = typeof compactedTime === 'string' ? parseTime_ns(compactedTime) : undefined
     return { meta: rest, compactedAt_ms: at_ns === undefined ? seenAt_ms : Number(at_ns / 1_000_000n) } // prettier-ignore
   } catch (error) {

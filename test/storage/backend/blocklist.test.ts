@@ -182,8 +182,8 @@ describe('pollBlocklist', () => {
   })
 
   const garbage: [name: string, body: Uint8Array, reason: string][] = [
-    ['no JSON', Buffer.from('{"format": "blockpa'), 'meta.json at byte 0'],
-    ['empty', Buffer.from(''), 'meta.json at byte 0'],
+    ['no JSON', Buffer.from('{"format": "blockpa'), 'meta.json at byte 19: is not JSON'],
+    ['empty', Buffer.from(''), 'meta.json at byte 0: is empty'],
     ['a list', json([]), 'is no JSON object'],
     ['another block', meta('a', id(9)), `blockID is ${id(9)}`],
     ['another tenant', meta('b', id(1)), 'its tenantID is "b"'],

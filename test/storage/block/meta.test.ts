@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   formatTime,
+  META_BYTES_MAX,
   parseMeta,
   parseTime_ns,
   serializeMeta,
@@ -31,8 +32,42 @@ describe('meta.json', () => {
     expect(() => parseMeta(bytes, BLOCK_ID)).toThrow(
       /meta.json at byte 0: format is no text; blockID is no UUID; startTime is no RFC 3339 time; endTime is no text; size is no count/,
     )
-    expect(() => parseMeta(Buffer.from('{'), BLOCK_ID)).toThrow('meta.json at byte 0')
-    expect(() => parseMeta(Buffer.from('[]'), BLOCK_ID)).toThrow('is no JSON object')
+  })
+
+  test.each([
+    ['no object', '[]', /at byte 0: is no JSON object/],
+    ['null', 'null', /at byte 0: is no JSON object/],
+    ['a number', '1e999', /at byte 0: is no JSON object/],
+    ['not JSON', '{"a":1,}', /at byte 7: is not JSON$/],
+    ['no text at all', '\x07\x1b[31m', /at byte 0: is not JSON$/],
+    ['cut off', '{"format":"blo', /at byte 14: is not JSON$/],
+    ['empty', '', /at byte 0: is empty/],
+    ['too large', ' '.repeat(META_BYTES_MAX + 1), /has 262145 bytes, at most 262144 are read/],
+    ['too deep', `{"a":${'['.repeat(1e5)}${']'.repeat(1e5)}}`, /more than 32 levels deep/],
+  ])('that is %s is refused, and its own text stands in no message', (_, text, words) => {
+    expect(() => parseMeta(Buffer.from(text), BLOCK_ID)).toThrow(words)
+  })
+
+  test.each([
+    ['format', 'x'.repeat(1025), 'format is longer than 1024 characters'],
+    ['size', 2 ** 53, 'size is no count'],
+    ['size', 1e300, 'size is no count'],
+    ['totalSpans', '7', 'totalSpans is no count'],
+    ['startTime', 1, 'startTime is no text'],
+    ['compactedFrom', 'x', 'compactedFrom is no list of texts'],
+    ['compactedFrom', [1], 'compactedFrom is no list of texts'],
+    ['dedicatedColumns', {}, 'dedicatedColumns is no list of sections'],
+    ['dedicatedColumns', [null], 'dedicatedColumns is no list of sections'],
+  ])('with %s of a wrong kind is refused', async (field, value, words) => {
+    const { meta } = await build(groupsOf(memorySource(shopTraces({ traces: 1 }))))
+    const bytes = Buffer.from(JSON.stringify({ ...meta, [field]: value }))
+    expect(() => parseMeta(bytes, BLOCK_ID)).toThrow(words)
+  })
+
+  test('without the lists that another writer leaves out, or writes as null, is taken', async () => {
+    const { meta } = await build(groupsOf(memorySource(shopTraces({ traces: 1 }))))
+    const bytes = Buffer.from(JSON.stringify({ ...meta, dedicatedColumns: null }))
+    expect(parseMeta(bytes, BLOCK_ID)).toEqual(meta)
   })
 
   test('a meta.json of another block is refused, unknown keys are kept', async () => {
