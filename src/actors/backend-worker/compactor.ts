@@ -12,7 +12,7 @@ import type { Config } from '../../config.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { CorruptBlock, type BlockMeta } from '../../storage/block/encoding.js'
 import { COMPACTED_META_OBJECT, META_OBJECT, objectPath } from '../../storage/block/meta.js'
-import { blockpack } from '../../storage/block/blockpack.js'
+import { knownEncodings } from '../../storage/block/registry.js'
 import { mergedBlockId, type CompactResult } from '../../storage/compaction/compact.js'
 import { exists, hindrance, markCompacted, publish } from '../../storage/compaction/marks.js'
 import { mergeNeed_bytes } from '../../storage/compaction/need.js'
@@ -32,8 +32,8 @@ const SET_ASIDE_MS = 3_600_000
 const SET_ASIDE_MAX = 10_000
 /** While spans need the memory, compaction waits; it is looked at so often. */
 const PRESSURE_POLL_MS = 1000
-/** Tempo's parquet is read and written, but its merging was not tried against Tempo yet: its blocks are left as they are. */
-const MERGED_FORMATS: ReadonlySet<string> = new Set([blockpack.version])
+/** Blocks of other formats are left as they are. */
+const MERGED_FORMATS: ReadonlySet<string> = new Set(knownEncodings())
 
 /** Merges and uploads data; on a thread of its own, or in a test on this one. */
 export type RunCompaction = (

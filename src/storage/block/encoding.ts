@@ -53,6 +53,8 @@ export interface WriteRequest {
   /** Row groups sorted by trace id over the whole sequence; one trace is in one group only. */
   groups: AsyncIterable<RowGroup> | Iterable<RowGroup>
   sink: BlockSink
+  /** Attributes that get columns of their own, where the encoding has such. */
+  dedicatedColumns?: readonly DedicatedColumn[] // default Tempo's
   /** Called now and then, so that a long build can report progress. */
   onProgress?: (spans: number) => void
 }
@@ -65,6 +67,8 @@ export interface BlockEncoding {
   write(request: WriteRequest): Promise<BlockMeta>
   /** Opens a block; reads its footer. Throws `CorruptBlock` naming block, section and offset. */
   open(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource>
+  /** Opens a block to read all of it, in row groups of about so many spans; absent where none is ever large. */
+  openInParts?(meta: BlockMeta, backend: BackendReader, groupSpans: number): Promise<ColumnSource>
 }
 
 /** A block that another program wrote, or a newer one of ours. It is whole, and stays as it is. */

@@ -21,9 +21,24 @@ export class UnknownEncoding extends Error {
 
 /** Opens a block in the encoding that its meta.json names. Throws `UnsupportedBlock` when there is none, `CorruptBlock`. */
 export async function openBlock(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource> {
-  const encoding = ENCODINGS.get(meta.format)
-  if (!encoding) throw new UnsupportedBlock(meta.blockID, meta.format, knownEncodings())
-  return encoding.open(meta, backend)
+  return encodingIn(meta).open(meta, backend)
+}
+
+/** The same for whoever reads all of a block: its row groups have about `groupSpans` spans at the most. */
+export async function openInParts(
+  meta: BlockMeta,
+  backend: BackendReader,
+  groupSpans: number,
+): Promise<ColumnSource> {
+  const encoding = encodingIn(meta)
+  if (!encoding.openInParts) return encoding.open(meta, backend)
+  return encoding.openInParts(meta, backend, groupSpans)
+}
+
+function encodingIn({ blockID, format }: BlockMeta): BlockEncoding {
+  const encoding = ENCODINGS.get(format)
+  if (!encoding) throw new UnsupportedBlock(blockID, format, knownEncodings())
+  return encoding
 }
 
 /** The encoding of this version (the `format` of meta.json). Throws `UnknownEncoding`. */

@@ -3,17 +3,21 @@ import { createHash } from 'node:crypto'
 import type { Backend } from '../backend/backend.js'
 import type { BlockMeta } from '../block/encoding.js'
 import { objectPath } from '../block/meta.js'
-import { encodingOf, openBlock } from '../block/registry.js'
+import { encodingOf, openInParts } from '../block/registry.js'
 import { Merge, type MergeCounts, type MergeOptions } from './merge.js'
 import { ReadAhead } from './read-ahead.js'
 import { Scratch } from './scratch.js'
 
+/** Spans of an input that are in memory at once, about: parquet's row groups may be much larger. */
+const PART_SPANS = 16_384
+
 export interface CompactRequest {
-  /** At least two, of one tenant and one encoding. */
+  /** At least two, of one tenant, one encoding and the same dedicated columns. */
   readonly inputs: readonly BlockMeta[]
   /** The folder in which the block is written before it is uploaded. */
   readonly scratch: string
   readonly merge?: MergeOptions
+  readonly partSpans?: number // default PART_SPANS
 }
 
 export interface CompactResult {
@@ -48,7 +52,8 @@ export async function compact(
   const tenant = first.tenantID
   const blockId = mergedBlockId(inputs)
   const readers = inputs.map((meta) => new ReadAhead(backend, dataPath(meta), meta.size))
-  const open = (i: number) => openBlock(inputs[i]!, readers[i]!)
+  const partSpans = request.partSpans ?? PART_SPANS
+  const open = (i: number) => openInParts(inputs[i]!, readers[i]!, partSpans)
   const sources = await Promise.all(inputs.map((_, i) => open(i)))
   const scratch = await new Scratch(request.scratch).begin(tenant, blockId)
   try {
@@ -59,6 +64,7 @@ export async function compact(
       compactionLevel: Math.max(...inputs.map((meta) => meta.compactionLevel)) + 1,
       groups: merge.groups(),
       sink: scratch,
+      dedicatedColumns: first.dedicatedColumns ?? [],
       ...(onProgress && { onProgress }),
     })
     const meta: BlockMeta = {

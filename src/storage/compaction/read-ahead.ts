@@ -27,8 +27,8 @@ export class ReadAhead implements BackendReader {
     this.#size = size
   }
 
-  get(path: string): Promise<Uint8Array> {
-    return this.#backend.get(path)
+  get(path: string, max_bytes?: number): Promise<Uint8Array> {
+    return this.#backend.get(path, max_bytes)
   }
 
   async getRange(path: string, offset: number, length: number): Promise<Uint8Array> {

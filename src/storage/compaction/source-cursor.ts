@@ -101,6 +101,8 @@ export class SourceCursor {
   #source: ColumnSource
   readonly #reopen: Reopen | undefined
   #next = 0
+  /** What the source keeps from the start on, which opening it anew does not free. */
+  #least_bytes = 0
 
   /** With `reopen`, a source that remembers too much is closed and opened anew between row groups. */
   constructor(source: ColumnSource, reopen?: Reopen) {
@@ -109,6 +111,7 @@ export class SourceCursor {
   }
 
   async open(): Promise<void> {
+    this.#least_bytes = this.#retained_bytes()
     await this.#nextGroup()
   }
 
@@ -144,7 +147,8 @@ export class SourceCursor {
 
   async #nextGroup(): Promise<void> {
     this.row = 0
-    if (this.#reopen && (this.#source.retained_bytes?.() ?? 0) > RETAINED_BYTES_PER_INPUT) {
+    const added_bytes = this.#retained_bytes() - this.#least_bytes
+    if (this.#reopen && added_bytes > RETAINED_BYTES_PER_INPUT) {
       await this.#source.close()
       this.#source = await this.#reopen()
     }
@@ -153,6 +157,10 @@ export class SourceCursor {
       this.group =
         index < this.#source.groupCount ? await SourceGroup.open(this.#source, index) : undefined
     } while (this.group?.counts.trace === 0)
+  }
+
+  #retained_bytes(): number {
+    return this.#source.retained_bytes?.() ?? 0
   }
 }
 

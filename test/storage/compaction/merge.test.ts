@@ -8,7 +8,7 @@ import { Random } from '../../support/random.js'
 import { shopTraces } from '../../support/shop-traces.js'
 import { spansOf, tracesOf } from '../block/blocks.js'
 import { wildTraces } from '../block/wild-traces.js'
-import { TENANT, blockId, deal, open, putBlock } from './blocks.js'
+import { TENANT, blockId, deal, headers, open, putBlock } from './blocks.js'
 
 const OUT = blockId(999)
 
@@ -108,28 +108,3 @@ describe('a merge of blocks', { timeout: 120_000 }, () => {
     expect(results[0]!.equals(results[1]!)).toBe(true)
   })
 })
-
-async function headers(source: ColumnSource): Promise<Map<string, unknown>> {
-  const found = new Map<string, unknown>()
-  for (let i = 0; i < source.groupCount; i++) {
-    const group = await source.group(i)
-    const ids = (await group.field('trace.id'))!.bytes
-    const [start, end] = [await group.field('trace.start'), await group.field('trace.end')]
-    const service = await group.field('trace.rootService')
-    const name = await group.field('trace.rootName')
-    for (let row = 0; row < group.counts.trace; row++) {
-      found.set(Buffer.from(ids.subarray(16 * row, 16 * row + 16)).toString('hex'), {
-        start: [start!.hi[row], start!.lo[row]],
-        end: [end!.hi[row], end!.lo[row]],
-        service: service && text(service, row),
-        name: name && text(name, row),
-      })
-    }
-  }
-  return found
-}
-
-function text(column: { codes: Uint32Array; dictionary: { text(code: number): string } }, row: number) {
-  const code = column.codes[row]!
-  return code === 0 ? '' : column.dictionary.text(code)
-} // prettier-ignore

@@ -29,6 +29,52 @@ export async function countRows(columns: GroupColumns): Promise<Record<Level, nu
   return { trace: columns.context.meta.numRows, resource: resource!, scope: scope!, span: span!, event: event!, link: link! }
 } // prettier-ignore
 
+/** What was found out of some rows on the way to their number. */
+export interface Known {
+  readonly counts: Readonly<Record<Level, number>>
+  readonly structure: Structure
+  readonly offsets: Readonly<Record<'event' | 'link', Uint32Array>>
+}
+
+/** The same of a range of a row group's traces, of which the footer says nothing. */
+export async function readPart(columns: GroupColumns, traces: number): Promise<Known> {
+  const structure = (await structureIn(columns)) ?? noSpans()
+  const { counts } = structure
+  if (counts.span > 0 && counts.trace !== traces) columns.corrupt(SPAN, `${counts.trace} traces where ${traces} belong`)
+  const [event, link] = await Promise.all([
+    offsetsIn(columns, 'event', counts.span),
+    offsetsIn(columns, 'link', counts.span),
+  ])
+  const rows = (offsets: Uint32Array) => offsets[counts.span]!
+  return {
+    counts: { ...counts, trace: traces, event: rows(event), link: rows(link) },
+    structure,
+    offsets: { event, link },
+  }
+} // prettier-ignore
+
+/** The tables from traces to spans; undefined when there is no span. */
+async function structureIn(columns: GroupColumns): Promise<Structure | undefined> {
+  const path = columns.smallest(SPAN, LIST_OF.span)
+  if (!path) return undefined
+  return columns.read(path, true, ({ data, leaf }) => structureOf(data, leaf))
+}
+
+/** Where each span has its events or links. */
+async function offsetsIn(
+  columns: GroupColumns,
+  level: 'event' | 'link',
+  spans: number,
+): Promise<Uint32Array> {
+  const path = columns.smallest(level === 'event' ? EVENT : LINK, LIST_OF[level])
+  if (!path) return new Uint32Array(spans + 1)
+  const list = LIST_OF[level]
+  const offsets = await columns.read(path, true, ({ data, leaf }) =>
+    childOffsets(data, leaf, list, spans),
+  )
+  return offsets ?? new Uint32Array(spans + 1)
+}
+
 export class VparquetGroup implements RowGroup {
   readonly #columns: GroupColumns
   readonly #owned: OwnedColumns
@@ -43,9 +89,15 @@ export class VparquetGroup implements RowGroup {
     owned: OwnedColumns,
     readonly minStart_ns: bigint,
     readonly maxEnd_ns: bigint,
+    known?: Known,
   ) {
     this.#columns = columns
     this.#owned = owned
+    if (!known) return
+    this.#kept.set('parents', Promise.resolve(known.structure))
+    for (const level of ['event', 'link'] as const) {
+      this.#kept.set(`offsets ${level}`, Promise.resolve(known.offsets[level]))
+    }
   }
 
   /** The trace as OTLP, in the order in which it is stored; reads only the pages that it and its neighbours are in. */
@@ -55,8 +107,9 @@ export class VparquetGroup implements RowGroup {
     }
     const from = traceRow - (traceRow % WINDOW_TRACES)
     if (this.#window?.from !== from) {
-      const rows = { from, to: Math.min(from + WINDOW_TRACES, this.counts.trace) }
-      const columns = new GroupColumns(this.#columns.context, rows)
+      const { context, rows = { from: 0 } } = this.#columns
+      const to = Math.min(from + WINDOW_TRACES, this.counts.trace)
+      const columns = new GroupColumns(context, { from: rows.from + from, to: rows.from + to })
       this.#window = { from, assembly: openAssembly(columns, this.#owned) }
     }
     const { assembly } = this.#window
@@ -70,12 +123,11 @@ export class VparquetGroup implements RowGroup {
 
   parents(): Promise<Parents> {
     return this.#once('parents', async () => {
-      const path = this.#columns.smallest(SPAN, LIST_OF.span)
-      const structure = path && (await this.#columns.read(path, true, ({ data, leaf }) => structureOf(data, leaf)))
+      const structure = await structureIn(this.#columns)
       if (!structure) return noSpans()
       for (const level of ['trace', 'resource', 'scope', 'span'] as const) {
         const found = structure.counts[level]
-        if (found !== this.counts[level]) this.#columns.corrupt(path, `${found} rows of ${level}, other columns have ${this.counts[level]}`)
+        if (found !== this.counts[level]) this.#columns.corrupt(SPAN, `${found} rows of ${level}, other columns have ${this.counts[level]}`)
       }
       return structure
     })
@@ -83,14 +135,11 @@ export class VparquetGroup implements RowGroup {
 
   offsets(level: 'event' | 'link'): Promise<Uint32Array> {
     return this.#once(`offsets ${level}`, async () => {
-      const path = this.#columns.smallest(level === 'event' ? EVENT : LINK, LIST_OF[level])
       const spans = this.counts.span
-      if (!path || this.counts[level] === 0) return new Uint32Array(spans + 1)
-      const offsets = await this.#columns.read(path, true, ({ data, leaf }) =>
-        childOffsets(data, leaf, LIST_OF[level], spans),
-      )
-      const found = offsets?.[spans] ?? 0
-      if (!offsets || found !== this.counts[level]) this.#columns.corrupt(path, `${found} rows of ${level}, other columns have ${this.counts[level]}`)
+      if (this.counts[level] === 0) return new Uint32Array(spans + 1)
+      const offsets = await offsetsIn(this.#columns, level, spans)
+      const found = offsets[spans]!
+      if (found !== this.counts[level]) this.#columns.corrupt(level === 'event' ? EVENT : LINK, `${found} rows of ${level}, other columns have ${this.counts[level]}`)
       return offsets
     })
   } // prettier-ignore

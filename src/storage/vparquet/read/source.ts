@@ -7,12 +7,13 @@ import { guarded } from '../../block/blockpack-container.js'
 import { CorruptBlock, type BlockMeta } from '../../block/encoding.js'
 import { objectPath } from '../../block/meta.js'
 import type { RowGroupMetaData } from '../../parquet/metadata.js'
+import type { RowRange } from '../../parquet/read-column.js'
 import { ParquetFooter, TRAILER_BYTES, footerLength } from '../../parquet/read-file.js'
 import { bloomName, shardOf } from '../bloom-hash.js'
 import { DATA_OBJECT, INDEX_OBJECT } from '../objects.js'
 import { UNREAD_DICTIONARY } from './dictionary.js'
 import { GroupColumns } from './group-columns.js'
-import { VparquetGroup, countRows } from './group.js'
+import { VparquetGroup, countRows, readPart } from './group.js'
 import { eachBytes } from './join.js'
 import { COUNTED_BY, dedicatedOf, ownColumns, type OwnedColumns } from './paths.js'
 import { bloomMayHave, parseIndex } from './trace-index.js'
@@ -37,7 +38,7 @@ interface Summary {
   readonly maxEnd_ns: bigint
 }
 
-export async function openVparquet(meta: BlockMeta, backend: BackendReader): Promise<ColumnSource> {
+export async function openVparquet(meta: BlockMeta, backend: BackendReader): Promise<VparquetSource> {
   const { blockID: blockId, size } = meta
   const ranges = new RangeReader(backend, objectPath(meta.tenantID, blockId, DATA_OBJECT), blockId, size)
   if (size < 2 * TRAILER_BYTES) throw new CorruptBlock(blockId, 'footer', 0, `an object of ${size} bytes is too short`)
@@ -77,7 +78,7 @@ interface Opened {
   readonly summaries: readonly Summary[]
 }
 
-class VparquetSource implements ColumnSource {
+export class VparquetSource implements ColumnSource {
   readonly #opened: Opened
   readonly #blooms = new Map<number, Promise<Uint8Array | undefined>>()
   readonly dictionary = UNREAD_DICTIONARY
@@ -125,6 +126,19 @@ class VparquetSource implements ColumnSource {
     const { minStart_ns, maxEnd_ns } = this.#opened.summaries[index]!
     const counts = await countRows(columns)
     return new VparquetGroup(columns, counts, this.#opened.owned, minStart_ns, maxEnd_ns)
+  }
+
+  /** Traces of a row group, and its spans where the footer says. */
+  sizeOf(index: number): Pick<Summary, 'rows' | 'spans'> {
+    return this.#opened.summaries[index]!
+  }
+
+  /** Some traces of a row group as a row group. */
+  async part(index: number, rows: RowRange): Promise<RowGroup> {
+    const columns = new GroupColumns(this.#columns(index).context, rows)
+    const known = await readPart(columns, rows.to - rows.from)
+    const { minStart_ns, maxEnd_ns } = this.#opened.summaries[index]!
+    return new VparquetGroup(columns, known.counts, this.#opened.owned, minStart_ns, maxEnd_ns, known) // prettier-ignore
   }
 
   async locate(traceId: Uint8Array): Promise<{ group: number; row: number } | undefined> {

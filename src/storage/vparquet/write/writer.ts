@@ -27,8 +27,6 @@ const ID_BYTES = 16
 const NEVER = 2n ** 64n
 
 export interface VparquetOptions {
-  /** Attributes with columns of their own, as Tempo's `parquet_dedicated_columns`. */
-  readonly dedicatedColumns?: readonly DedicatedColumn[] // default Tempo's
   readonly rowGroupTraces?: number // default 5000
   readonly rowGroup_bytes?: number // default 8 MiB
 }
@@ -71,7 +69,7 @@ class BlockWriter {
     object: ObjectWriter,
     options: VparquetOptions,
   ) {
-    const dedicated = usable(version, options.dedicatedColumns ?? DEFAULT_DEDICATED_COLUMNS)
+    const dedicated = usable(version, request.dedicatedColumns ?? DEFAULT_DEDICATED_COLUMNS)
     this.#version = version
     this.#request = request
     this.#dedicated = dedicated
