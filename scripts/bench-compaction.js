@@ -2,7 +2,7 @@
  * Measures the memory of a compaction: writes blocks of the load generator's spans to a temporary folder, then merges them in a process of its own
  * and prints its CPU time and the most memory that it had.
  *
- *     npm run build && node scripts/bench-compaction.js [blocks] [spans a block] [encoding] [blockpack1 | vParquet4 | vParquet5]
+ *     npm run build && node scripts/bench-compaction.js [blocks] [spans a block] [blockpack | vParquet4 | vParquet5]
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
