@@ -12,6 +12,7 @@ async function main(): Promise<number> {
   }
   if (command === 'bus') return (await import('./cli/bus.js')).busCommand(rest)
   if (command === 'load') return (await import('./cli/load.js')).loadCommand(rest)
+  if (command === 'blocks') return (await import('./cli/blocks.js')).blocksCommand(rest)
   if (command === 'config') return (await import('./cli/config.js')).configCommand(rest)
   return (await import('./cli/serve.js')).serve(process.argv.slice(2))
 }
