@@ -105,7 +105,8 @@ const GONE: Readonly<Record<string, string>> = {
   'querier.search.external_hedge_requests_up_to': SERVERLESS,
   'querier.search.google_cloud_run': SERVERLESS,
   'query_frontend.querier_forget_delay': 'queriers are actors of this process, and watched',
-  'query_frontend.tolerate_failed_blocks': 'a block that cannot be read fails the query',
+  'query_frontend.tolerate_failed_blocks':
+    'a damaged block is left out of answers, which say so; one that cannot be reached fails the query',
   'query_frontend.search.query_ingesters_until': NO_INGESTERS,
   'storage.trace.wal.version': V2_FORMAT,
   'live_store.wal.version': V2_FORMAT,

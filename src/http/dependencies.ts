@@ -83,10 +83,18 @@ export function accepted<T>(reply: Reply<T>): T {
 
 /** For answers in which Tempo has no place to say that they are partial, and why. */
 export const PARTIAL_HEADER = 'x-tempo-actors-partial'
+const HEADER_CHARS_MAX = 2048
+
+/** A header is of printable ASCII, and clients bound all of them together at 8 KiB or so. */
+function headerValue(text: string): string {
+  const ascii = text.replace(/[^\x20-\x7e]/g, '?')
+  return ascii.length <= HEADER_CHARS_MAX ? ascii : `${ascii.slice(0, HEADER_CHARS_MAX - 3)}...`
+}
 
 /** The data of a reply; throws its refusal, and says in a header what is missing. */
 export function answered<T>(c: HonoContext<Env>, reply: Reply<T>): T {
-  if ('ok' in reply && reply.missing !== undefined) c.header(PARTIAL_HEADER, reply.missing)
+  if ('ok' in reply && reply.missing !== undefined)
+    c.header(PARTIAL_HEADER, headerValue(reply.missing))
   return accepted(reply)
 }
 

@@ -34,13 +34,20 @@ describe('GET /api/traces/{id}', () => {
 
   it('does not say that it knows a trace not while the backend cannot be read', async () => {
     const unread = 'the backend could not be read yet'
-    expect(await appWith({ traceById: { ...unknown, unread } }).get(path)).toMatchObject({
+    const forNow = { unread, isUnreadForNow: true }
+    expect(await appWith({ traceById: { ...unknown, ...forNow } }).get(path)).toMatchObject({
       status: 503,
       text: unread,
     })
     expect(await appWith({ traceById: { ...found, unread } }).get(path)).toMatchObject({
       status: 200,
     })
+  })
+
+  it('does not send a client for ever after what a damaged block may have had', async () => {
+    const unread = 'a block cannot be read'
+    const reply = await appWith({ traceById: { ...unknown, unread } }).get(path)
+    expect(reply).toMatchObject({ status: 404, text: `trace not found; ${unread}` })
   })
 
   it('pads a short id on the left, as Tempo does', async () => {
@@ -89,6 +96,10 @@ describe('GET /api/v2/traces/{id}', () => {
     expect(await json({ ...found, unread: 'not read' })).toMatchObject({
       status: 'PARTIAL',
       message: 'not read',
+    })
+    expect(await json({ ...found, partial: 'too large', unread: 'not read' })).toMatchObject({
+      status: 'PARTIAL',
+      message: 'too large; not read',
     })
   })
 })
@@ -279,6 +290,15 @@ describe('what is missing in an answer', () => {
     expect([partial.status, partial.headers.get(header)]).toEqual([200, missing])
     const whole = await appWith({ traceById: found }).get(path)
     expect([whole.status, whole.headers.get(header)]).toEqual([200, null])
+  })
+
+  it('is said in a header whatever characters a damaged block put into the words', async () => {
+    const missing = `block\r\nset-cookie: x\0 \u{1f4a9} ${'long '.repeat(10_000)}`
+    const reply = await appWith({ traceById: found, missing }).get(`/api/v2/traces/${TRACE_ID}`)
+    const header = reply.headers.get('x-tempo-actors-partial')!
+    expect(reply.status).toBe(200)
+    expect(header).toMatch(/^block\?\?set-cookie: x\? \?+ long long .*\.\.\.$/)
+    expect(header.length).toBe(2048)
   })
 })
 

@@ -114,6 +114,7 @@ export class EdgeFrontend implements Actor {
         return new BucketClient(bucket, localBlocksPath(path, partition))
       }),
       backend: new BucketClient(bucket),
+      clock,
       log,
     })
     const worker = this.#ctx.ask<BackendWorkerAsks>('backend-worker')

@@ -45,6 +45,7 @@ export default class BackendWorker implements Actor {
   readonly #duration: Histogram
   readonly #errors: Counter
   readonly #unread: Gauge
+  readonly #unusable: Gauge
   readonly #metrics: Metrics
   readonly #view = new BucketView()
   #backend!: OpenBackend
@@ -72,6 +73,10 @@ export default class BackendWorker implements Actor {
     this.#unread = metrics.gauge(
       'tempo_actors_blocklist_unread_tenants',
       'Tenants whose queries are partial: blocks of theirs could not be listed since the start.',
+    )
+    this.#unusable = metrics.gauge(
+      'tempo_actors_blocklist_unusable_blocks',
+      'Blocks that are left out of all answers, which say so: their meta.json cannot be used.',
     )
   }
 
@@ -174,8 +179,10 @@ export default class BackendWorker implements Actor {
       for (const [tenant, { metas }] of list.tenants) this.#length.labels(tenant).set(metas.size)
       const tenants = metasByTenant(list)
       const confirmed = await this.#stillThere(this.#registry.unfound(tenants))
-      const { unread, failures } = list
+      const { unread, failures, rejected } = list
       this.#registry.replace(tenants, begunAt, this.#isComplete, confirmed, unread)
+      this.#registry.leaveOut(rejected)
+      this.#unusable.set(rejected.size)
       this.#tellUnread(unread)
       this.#errors.inc(failures.length)
       this.#duration.observe((clock.monotonic() - started) / 1000)

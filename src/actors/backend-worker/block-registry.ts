@@ -1,9 +1,18 @@
 /** Owns the versioned list of what the backend has, and who of the frontends holds which version of it. */
 import type { Clock } from '../../lib/time.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
-import { FRONTEND_FORGOTTEN_MS, type BlocklistQuery, type BlocklistReply } from './contract.js'
+import {
+  FRONTEND_FORGOTTEN_MS,
+  type BlocklistQuery,
+  type BlocklistReply,
+  type UnusableBlock,
+} from './contract.js'
 
 type Tenants = Readonly<Record<string, readonly BlockMeta[]>>
+type Unusable = Readonly<Record<string, readonly UnusableBlock[]>>
+
+/** Of one tenant, sent to the frontends; that there are more changes no answer. */
+const UNUSABLE_TOLD_MAX = 100
 
 interface Holder {
   version: number
@@ -21,6 +30,8 @@ export class BlockRegistry {
   #version: number
   #isWhole = false
   #unread: ReadonlySet<string> = new Set()
+  #rejected: ReadonlyMap<string, string> = new Map()
+  #unusable: Unusable = {}
 
   /** Versions continue over restarts of the actor when `firstVersion` is taken from a clock. */
   constructor(clock: Clock, firstVersion: number) {
@@ -73,6 +84,24 @@ export class BlockRegistry {
     this.#tenants = Object.fromEntries(lists)
   }
 
+  /** Blocks that a poll had to leave out, by `<tenant>/<block>`, and why; a new version only when something changed. */
+  leaveOut(rejected: ReadonlyMap<string, string>): void {
+    const isSame =
+      rejected.size === this.#rejected.size &&
+      [...rejected].every(([k, reason]) => this.#rejected.get(k) === reason)
+    if (isSame) return
+    this.#version++
+    this.#rejected = rejected
+    const lists = new Map<string, UnusableBlock[]>()
+    for (const [k, reason] of rejected) {
+      const [tenant = '', blockId = ''] = k.split('/')
+      const list = lists.get(tenant) ?? []
+      if (list.length < UNUSABLE_TOLD_MAX) list.push({ blockId, reason })
+      lists.set(tenant, list)
+    }
+    this.#unusable = Object.fromEntries(lists)
+  }
+
   /** Announced blocks that a poll did not find: listings of some stores lag behind what is in them. */
   unfound(tenants: Tenants): BlockMeta[] {
     const isFound = ({ tenantID, blockID }: BlockMeta) =>
@@ -119,7 +148,8 @@ export class BlockRegistry {
     this.#holders.set(frontend, { version: held, seenAt_ms: this.#clock.monotonic() })
     const reply = { version: this.#version, isWhole: this.#isWhole }
     if (version === this.#version) return reply
-    return { ...reply, tenants: this.#tenants, unread: [...this.#unread] }
+    const unread = [...this.#unread]
+    return { ...reply, tenants: this.#tenants, unread, unusable: this.#unusable }
   }
 
   /** Of these blocks, the ones in a version that every live frontend holds; none while no frontend has come yet. */

@@ -21,6 +21,12 @@ export interface BlocklistReply {
   readonly tenants?: Readonly<Record<string, readonly BlockMeta[]>>
   /** With `tenants`: those of which blocks may be missing, because a part of the backend could not be read since the start. */
   readonly unread?: readonly string[]
+  /** With `tenants`: blocks of each tenant that are there and cannot be listed, because their meta.json cannot be used. */
+  readonly unusable?: Readonly<Record<string, readonly UnusableBlock[]>>
+}
+export interface UnusableBlock {
+  readonly blockId: string
+  readonly reason: string
 }
 
 export interface BackendWorkerAsks {

@@ -40,6 +40,7 @@ import type {
   TraceByIdReply,
 } from './contract.js'
 import { runJobs, shard, type RunOptions } from './jobs.js'
+import { missingIn, unreadBlocks, type Missing } from './missing.js'
 import { listSources, type ListedSource } from './read-set.js'
 
 type Op = 'traces' | 'search' | 'metadata' | 'metrics'
@@ -97,7 +98,7 @@ export default class Frontend implements Actor {
     )
     this.#partial = metrics.counter(
       'tempo_actors_query_frontend_partial_answers_total',
-      'Queries whose answer says that blocks of the backend could not be listed yet.',
+      'Queries whose answer says that blocks could not be listed yet, or are damaged and left out.',
       ['tenant', 'op'],
     )
     this.#bytes = metrics.counter(
@@ -131,7 +132,7 @@ export default class Frontend implements Actor {
       this.#queries.labels(tenant, op, 'completed').inc()
       if (missing === undefined) return { ok }
       this.#partial.labels(tenant, op).inc()
-      return { ok, missing }
+      return { ok, missing: missing.words }
     } catch (error) {
       const refusal = refusalOf(error)
       this.#queries.labels(tenant, op, refusal.status < 500 ? 'canceled' : 'error').inc()
@@ -155,7 +156,8 @@ export default class Frontend implements Actor {
         droppedSpans > 0
           ? `trace exceeds max size (max bytes: ${max_bytes}): ${droppedSpans} spans are left out`
           : undefined,
-      unread: missing,
+      unread: missing?.words,
+      isUnreadForNow: missing?.isForNow ?? false,
     }
     return { ok, missing }
   }
@@ -222,13 +224,15 @@ export default class Frontend implements Actor {
     call: Call,
     method: M,
     take: RunOptions<QueryOf<M>, ResultOf<M>>['take'],
-  ): Promise<{ stats: JobStats; counts: JobCounts; missing: string | undefined }> {
+  ): Promise<{ stats: JobStats; counts: JobCounts; missing: Missing | undefined }> {
     const { config, clock } = this.#ctx
     const limit_ms = config.query_frontend.api_timeout_ms || config.querier.query_timeout_ms
     const deadline = clock.monotonic() + limit_ms
     await this.#blocklist.fresh()
     const { tenants } = this.#blocklist
-    const missing = this.#blocklist.missing(query.tenant)
+    const unlisted = this.#blocklist.missing(query.tenant)
+    const unusable = this.#blocklist.unusable(query.tenant)
+    const unread = unreadBlocks(unusable, this.#catalogs, tenants, query.tenant)
     const sources = listSources(this.#catalogs, tenants, query.tenant, query)
     const jobs = shard(sources, JOBS_PER_QUERIER * this.#ctx.replicas('querier').length)
     // One signature for all methods; the contract ties each method's query to its result.
@@ -237,7 +241,7 @@ export default class Frontend implements Actor {
       options: AskOptions,
     ) => Promise<JobReply<ResultOf<M>>>
     let completedJobs = 0
-    const stats = await runJobs<QueryOf<M>, ResultOf<M>>({
+    const { stats, leftOut } = await runJobs<QueryOf<M>, ResultOf<M>>({
       query,
       jobs,
       retriesMax: config.query_frontend.max_retries,
@@ -251,10 +255,11 @@ export default class Frontend implements Actor {
       },
     })
     this.#bytes.labels(query.tenant, op).inc(stats.inspected_bytes)
+    const missing = missingIn(unlisted, [...leftOut, ...unread])
     const totalBlock_bytes = sources.reduce((sum, source) => sum + source.size_bytes, 0)
     const counts = {
       totalBlocks: sources.length,
-      // What could not be listed is a job that nobody has done: clients of Tempo take such an answer for partial.
+      // What could not be read is a job that nobody has done: clients of Tempo take such an answer for partial.
       totalJobs: jobs.length + (missing === undefined ? 0 : 1),
       completedJobs,
       totalBlock_bytes,
@@ -263,19 +268,20 @@ export default class Frontend implements Actor {
   }
 }
 
-/** An answer, and what is missing in it because the backend could not be listed. */
+/** An answer, and what is missing in it because blocks could not be listed or read. */
 interface Answer<T> {
   readonly ok: T
-  readonly missing: string | undefined
+  readonly missing: Missing | undefined
 }
 
 /** Tempo has a place for it in answers with metrics; another reason may be there already. */
 function withStatus<T extends { status?: 'PARTIAL'; message?: string }>(
   response: T,
-  missing: string | undefined,
+  missing: Missing | undefined,
 ): Answer<T> {
   if (missing === undefined) return { ok: response, missing }
-  const message = response.message === undefined ? missing : `${response.message} ${missing}`
+  const { words } = missing
+  const message = response.message === undefined ? words : `${response.message} ${words}`
   return { ok: { ...response, status: 'PARTIAL', message }, missing }
 }
 

@@ -4,7 +4,11 @@
  */
 import { errorText, type Log } from '../../lib/log.js'
 import type { Clock } from '../../lib/time.js'
-import { FRONTEND_STALE_MS, type BackendWorkerAsks } from '../backend-worker/contract.js'
+import {
+  FRONTEND_STALE_MS,
+  type BackendWorkerAsks,
+  type UnusableBlock,
+} from '../backend-worker/contract.js'
 import type { Asker } from '../../bus/actor.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
 import type { Blocklist } from './read-set.js'
@@ -18,6 +22,7 @@ export class BlocklistCache {
   /** The backend could be listed since the start. */
   #isListed = false
   #unread: ReadonlySet<string> = new Set()
+  #unusable: Readonly<Record<string, readonly UnusableBlock[]>> = {}
   #refreshedAt_ms = -Infinity
   #refreshing: Promise<void> | undefined
   readonly #stopping = new AbortController()
@@ -56,7 +61,12 @@ export class BlocklistCache {
     return this.#isListed && this.#unread.size === 0
   }
 
-  /** What may be missing in an answer to a tenant; undefined when nothing is. */
+  /** Blocks of a tenant whose meta.json cannot be used. */
+  unusable(tenant: string): readonly UnusableBlock[] {
+    return Object.hasOwn(this.#unusable, tenant) ? this.#unusable[tenant]! : []
+  }
+
+  /** What may be missing in an answer to a tenant until the backend can be read; undefined when nothing is. */
   missing(tenant: string): string | undefined {
     if (!this.#isListed) return 'the backend could not be read yet: spans in its blocks are missing'
     return this.#unread.has(tenant)
@@ -92,7 +102,10 @@ export class BlocklistCache {
     // A backend-worker that was replaced and cannot read the backend knows less than we do. It lets no local copy go for
     // which it has not seen us take its list, so ours stays good.
     if (this.#isListed && !reply.isWhole) return
-    if (reply.tenants) this.#take(reply.tenants, reply.unread ?? [])
+    if (reply.tenants) {
+      this.#take(reply.tenants, reply.unread ?? [])
+      this.#unusable = reply.unusable ?? {}
+    }
     this.#version = reply.version
     this.#isListed = reply.isWhole
   }

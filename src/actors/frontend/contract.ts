@@ -13,7 +13,7 @@ export interface Refusal {
   readonly status: 400 | 404 | 422 | 429 | 499 | 500 | 501 | 503 | 504
   readonly message: string
 }
-/** `missing` says what the answer lacks because blocks of the backend could not be listed yet. */
+/** `missing` says what the answer lacks: blocks of the backend that could not be listed yet, or that are damaged. */
 export type Reply<T> = { readonly ok: T; readonly missing?: string } | { readonly refused: Refusal }
 
 export interface TimeRange {
@@ -33,8 +33,10 @@ export interface TraceByIdReply {
   readonly inspected_bytes: number
   /** Set when the trace is larger than max_bytes_per_trace. */
   readonly partial: string | undefined
-  /** Set while the backend could not be read since the start: the trace may have spans in it. */
+  /** Set when blocks could not be read in which the trace may have spans. */
   readonly unread: string | undefined
+  /** Of `unread`: it is worth asking again, since the backend could not be read only yet. */
+  readonly isUnreadForNow: boolean
 }
 export interface SearchQuery extends TimeRange {
   readonly tenant: string

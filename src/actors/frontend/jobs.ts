@@ -1,5 +1,5 @@
 /** Owns sharding: sources become jobs, jobs run on the queriers a few at a time, newest first, and are retried when their querier dies. */
-import type { Job, JobReply, JobStats } from '../querier/contract.js'
+import type { FailedSource, Job, JobReply, JobStats } from '../querier/contract.js'
 import type { ListedSource } from './read-set.js'
 
 /** Blocks are grouped into one job up to this many bytes, Tempo's `target_bytes_per_job`. */
@@ -40,15 +40,22 @@ export interface RunOptions<Q, R> {
   readonly take: (result: R, rest: readonly ListedSource[]) => boolean
 }
 
-/** A source could not be read after all retries. */
+export interface RunResult {
+  readonly stats: JobStats
+  /** Damaged blocks that the answer does without, in the order in which they were found. */
+  readonly leftOut: readonly FailedSource[]
+}
+
+/** A source could not be read after all retries, though nothing is known to be wrong with it. */
 export class SourceFailed extends Error {
   readonly code = 'SOURCE_FAILED'
 }
 
 /** Runs all jobs, or until `take` says enough. Rejects with `SourceFailed`, or the ask's own error. */
-export async function runJobs<Q, R>(options: RunOptions<Q, R>): Promise<JobStats> {
+export async function runJobs<Q, R>(options: RunOptions<Q, R>): Promise<RunResult> {
   const { query, jobs, call, retriesMax, take } = options
   const stats: JobStats = { inspected_bytes: 0, inspectedSpans: 0, inspectedTraces: 0 }
+  const leftOut: FailedSource[] = []
   let next = 0
   let isEnough = false
   const lane = async () => {
@@ -65,13 +72,15 @@ export async function runJobs<Q, R>(options: RunOptions<Q, R>): Promise<JobStats
       stats.inspected_bytes += reply.stats.inspected_bytes
       stats.inspectedSpans += reply.stats.inspectedSpans
       stats.inspectedTraces += reply.stats.inspectedTraces
+      leftOut.push(...reply.failed)
       if (take(reply.result, jobs.slice(next).flat())) isEnough = true
     }
   }
   await Promise.all(Array.from({ length: Math.min(JOBS_IN_FLIGHT_MAX, jobs.length) }, lane))
-  return stats
+  return { stats, leftOut }
 }
 
+/** One damaged block must not take the others' answers away: only what may be read the next time is tried again. */
 async function withRetries<R>(
   call: () => Promise<JobReply<R>>,
   retriesMax: number,
@@ -79,7 +88,7 @@ async function withRetries<R>(
   for (let attempt = 0; ; attempt++) {
     try {
       const reply = await call()
-      const [failed] = reply.failed
+      const failed = reply.failed.find(({ isDamaged }) => !isDamaged)
       if (!failed) return reply
       if (attempt >= retriesMax) {
         throw new SourceFailed(

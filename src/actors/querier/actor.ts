@@ -1,14 +1,12 @@
 /** The querier runs jobs: it opens each source of a job wherever the block is by now, and runs the TraceQL engine over it. */
 import type { Actor, Call, Context } from '../../bus/actor.js'
 import type { Config } from '../../config.js'
-import { errorText } from '../../lib/log.js'
 import { Metrics, type Counter } from '../../lib/metrics.js'
 import type { ColumnSource } from '../../otlp/columns.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { LocalBackend } from '../../storage/backend/local.js'
 import { openBackend } from '../../storage/backend/open.js'
 import { assembleTrace } from '../../storage/block/assemble.js'
-import { CorruptBlock, UnsupportedBlock } from '../../storage/block/encoding.js'
 import { limitsIn, type LimitsSource } from '../../limits/view.js'
 import { Catalog } from '../../storage/catalog.js'
 import { HeadArena } from '../../storage/head/arena.js'
@@ -19,10 +17,11 @@ import { mergeSearch, searchSource } from '../../traceql/search.js'
 import { mergeTagNames, mergeTagValues, tagNamesOf, tagValuesOf } from '../../traceql/tags.js'
 import { Pressure } from '../../lib/pressure.js'
 import { localBlocksPath } from '../livestore/paths.js'
-import type { Job, JobReply, JobStats, QuerierAsks, SourceRef } from './contract.js'
+import type { FailedSource, Job, JobReply, JobStats, QuerierAsks, SourceRef } from './contract.js'
 import { JobSlots } from './job-slots.js'
 import { Sources } from './sources.js'
 import { TraceFilters } from './trace-filters.js'
+import { Unreadable } from './unreadable.js'
 
 /** One reader slot of the arena a replica. */
 const READER_SLOT_FIRST = 0
@@ -45,7 +44,7 @@ export default class Querier implements Actor {
   #slots!: JobSlots
   #filters!: TraceFilters
   readonly #backends: Backend[] = []
-  readonly #unreadable: Counter
+  readonly #unreadable: Unreadable
   readonly #ruledOut: Counter
   readonly #limits: LimitsSource
 
@@ -57,11 +56,12 @@ export default class Querier implements Actor {
       'tempo_actors_querier_ruled_out_blocks_total',
       'Blocks that traces by id did not look into, since their trace filters have not got the id.',
     )
-    this.#unreadable = metrics.counter(
+    const counter = metrics.counter(
       'tempo_actors_querier_unreadable_blocks_total',
-      'Blocks that a query could not read, each try counted; its answer was an error.',
+      'Blocks that a query could not read, each try counted; what is damaged was left out of its answer.',
       ['tenant', 'reason'],
     )
+    this.#unreadable = new Unreadable({ clock: ctx.clock, log: ctx.log, counter })
   }
 
   async start(): Promise<void> {
@@ -83,6 +83,7 @@ export default class Querier implements Actor {
       heads: this.#heads,
       local,
       backend,
+      clock,
       log,
       max_bytes: config.memory.openBlocks_bytes,
     })
@@ -209,7 +210,7 @@ export default class Querier implements Actor {
   ): Promise<JobReply<R>> {
     const parts: P[] = []
     const stats: JobStats = { inspected_bytes: 0, inspectedSpans: 0, inspectedTraces: 0 }
-    const failed: { blockId: string; message: string }[] = []
+    const failed: FailedSource[] = []
     for (const ref of job.sources) {
       if (call.signal.aborted) break
       try {
@@ -217,20 +218,14 @@ export default class Querier implements Actor {
         if (part.some) parts.push(part.value)
       } catch (error) {
         if (isQuestion(error)) throw error
-        this.#ctx.log.warn('block could not be read', {
-          block: ref.blockId,
-          tenant: ref.tenant,
-          error: errorText(error),
-        })
-        this.#unreadable.labels(ref.tenant, reasonOf(error)).inc()
-        failed.push({ blockId: ref.blockId, message: errorText(error) })
+        failed.push(this.#unreadable.failed(ref, error))
       }
       this.#ctx.progress()
     }
     return { result: merge(parts), stats, failed }
   }
 
-  /** A block that moved while it was read (its local copy is gone) is opened once more, where it is now. */
+  /** A block that moved while it was read (its local copy is gone), or whose local copy is damaged, is opened once more, where it is now. */
   async #over<P>(
     ref: SourceRef,
     options: OpenOptions,
@@ -249,19 +244,13 @@ export default class Querier implements Actor {
         return { some: true, value }
       } catch (error) {
         if (isQuestion(error)) throw error
-        this.#sources.forget(ref.blockId)
+        this.#sources.failed(ref.blockId, error)
         if (attempt > 0) throw error
       } finally {
         await lease.release()
       }
     }
   }
-}
-
-/** Why a block could not be read, for the counter. */
-function reasonOf(error: unknown): string {
-  if (error instanceof UnsupportedBlock) return 'unsupported_version'
-  return error instanceof CorruptBlock ? 'corrupt' : 'error'
 }
 
 /** The query is at fault, not the source. */

@@ -31,11 +31,19 @@ export interface JobStats {
   inspectedTraces: number
 }
 
-/** `failed` names the sources that could not be read and why; the frontend decides whether the answer is partial. */
+/** A source that gave no part of the result, and why. */
+export interface FailedSource {
+  readonly blockId: string
+  readonly message: string
+  /** The block's own bytes are at fault, or no build of this version reads them: trying again changes nothing. */
+  readonly isDamaged: boolean
+}
+
+/** `failed` names the sources that could not be read; the frontend decides whether the answer is partial. */
 export interface JobReply<R> {
   readonly result: R
   readonly stats: JobStats
-  readonly failed: readonly { blockId: string; message: string }[]
+  readonly failed: readonly FailedSource[]
 }
 
 export interface QuerierAsks {

@@ -3,9 +3,11 @@
  * backend. A block moves only in that order and keeps its UUID, so a miss at one place is followed by the next.
  */
 import { errorText, type Log } from '../../lib/log.js'
+import { Seldom } from '../../lib/seldom.js'
+import type { Clock } from '../../lib/time.js'
 import { ObjectNotFound, type Backend } from '../../storage/backend/backend.js'
-import { UnsupportedBlock, type BlockMeta } from '../../storage/block/encoding.js'
-import { parseMeta } from '../../storage/block/meta.js'
+import { CorruptBlock, UnsupportedBlock, type BlockMeta } from '../../storage/block/encoding.js'
+import { META_OBJECT, readMeta } from '../../storage/block/meta.js'
 import { openBlock } from '../../storage/block/registry.js'
 import type { Catalog, CatalogEntry } from '../../storage/catalog.js'
 import type { ColumnSource } from '../../otlp/columns.js'
@@ -18,6 +20,11 @@ export interface HeadOpener {
 
 /** Open blocks kept for the next query: a footer and what the encoding caches, not column data. */
 export const OPEN_BLOCKS_MAX = 256
+
+/** Local copies remembered as damaged; past it they are found out again. */
+const DAMAGED_MAX = 1024
+/** An unreadable local copy is met by every query: it is logged this often. */
+const TOLD_AGAIN_MS = 600_000
 
 /** A source in use; a head's memory is held until `release`, a block stays open for the next query. */
 export interface Lease {
@@ -37,6 +44,7 @@ export interface SourcesOptions {
   /** Complete blocks on this machine, by partition, and the backend. */
   readonly local: readonly Backend[]
   readonly backend: Backend
+  readonly clock: Clock
   readonly log: Log
   /** What open blocks may keep; the least recently used is closed past it. */
   readonly max_bytes?: number // default 64 MiB
@@ -47,12 +55,16 @@ export class Sources {
   /** Least recently used first. */
   readonly #blocks = new Map<string, OpenBlock>()
   readonly #max_bytes: number
+  /** Blocks whose local copy turned out to be damaged while it was read, and how. */
+  readonly #damaged = new Map<string, CorruptBlock>()
+  readonly #told: Seldom
   /** Over all open blocks. */
   #counted_bytes = 0
 
   constructor(options: SourcesOptions) {
     this.#options = options
     this.#max_bytes = options.max_bytes ?? 64 * 1024 * 1024
+    this.#told = new Seldom(options.clock, TOLD_AGAIN_MS)
   }
 
   /** What the open blocks keep, about. */
@@ -89,7 +101,15 @@ export class Sources {
     }
   }
 
-  /** Forgets an open block, for example after a read from it failed. */
+  /** A read from an open block failed: it is opened afresh the next time, and from the backend if its local copy is damaged. */
+  failed(blockId: string, error: unknown): void {
+    this.forget(blockId)
+    if (!(error instanceof CorruptBlock) || this.#entryOf(blockId)?.state !== 'local') return
+    if (this.#damaged.size >= DAMAGED_MAX) this.#damaged.clear()
+    this.#damaged.set(blockId, error)
+  }
+
+  /** Forgets an open block. */
   forget(blockId: string): void {
     const open = this.#blocks.get(blockId)
     this.#blocks.delete(blockId)
@@ -111,22 +131,35 @@ export class Sources {
   }
 
   async #openBlock(ref: SourceRef, entry: CatalogEntry | undefined): Promise<ColumnSource> {
-    const { local, backend, log } = this.#options
-    if (entry) {
+    const { local, backend } = this.#options
+    if (!entry) return openFrom(backend, ref, ref.meta)
+    const here = local[entry.partition]!
+    const damaged = this.#damaged.get(ref.blockId)
+    let fault: unknown = damaged
+    if (!damaged) {
       try {
-        return await openFrom(local[entry.partition]!, ref, undefined)
+        return await openFrom(here, ref, undefined)
       } catch (error) {
         // The backend's copy is the same.
         if (error instanceof UnsupportedBlock) throw error
-        if (!(error instanceof ObjectNotFound)) {
-          log.warn('local block unreadable, trying the backend', {
-            block: ref.blockId,
-            error: errorText(error),
-          })
-        }
+        fault = error
       }
     }
-    return openFrom(backend, ref, ref.meta)
+    if (!(fault instanceof ObjectNotFound)) this.#tell(ref, fault)
+    try {
+      return await openFrom(backend, ref, ref.meta)
+    } catch (error) {
+      // Not flushed yet: the local copy is all there is, and what is whole in it is answered from.
+      if (!(error instanceof ObjectNotFound) || fault instanceof ObjectNotFound) throw error
+      if (damaged) return openFrom(here, ref, undefined)
+      throw fault
+    }
+  }
+
+  #tell({ tenant, blockId }: SourceRef, error: unknown): void {
+    if (!this.#told.isNews(blockId)) return
+    const fields = { tenant, block: blockId, error: errorText(error) }
+    this.#options.log.warn('local block unreadable, trying the backend', fields)
   }
 
   #keep(blockId: string, block: OpenBlock): void {
@@ -174,7 +207,14 @@ async function openFrom(
   ref: SourceRef,
   meta: BlockMeta | undefined,
 ): Promise<ColumnSource> {
-  const known =
-    meta ?? parseMeta(await backend.get(`${ref.tenant}/${ref.blockId}/meta.json`), ref.blockId)
-  return openBlock(known, backend)
+  const { tenant, blockId } = ref
+  const known = meta ?? (await readMeta(backend, tenant, blockId))
+  try {
+    return await openBlock(known, backend)
+  } catch (error) {
+    if (!(error instanceof ObjectNotFound)) throw error
+    // meta.json is written last and deleted first: where it is and the data is not, the block is damaged, not gone.
+    await readMeta(backend, tenant, blockId)
+    throw new CorruptBlock(blockId, 'object', 0, `${error.message}, though its ${META_OBJECT} is there`) // prettier-ignore
+  }
 }

@@ -24,7 +24,10 @@ export function traceRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
   return new Hono<Env>()
     .get('/api/traces/:id', async (c) => {
       const reply = await ask(c, c.req.param('id'))
-      if (!reply.trace && reply.unread !== undefined) return c.text(reply.unread, 503)
+      if (!reply.trace && reply.isUnreadForNow) return c.text(reply.unread ?? '', 503)
+      // A damaged block stays so: whoever comes again on a 503 would come for ever.
+      if (!reply.trace && reply.unread !== undefined)
+        return c.text(`trace not found; ${reply.unread}`, 404)
       if (!reply.trace) return c.text('trace not found', 404)
       if (reply.partial !== undefined) return c.text(reply.partial, 422)
       if (wantsProtobuf(c.req.header('accept')))
@@ -34,7 +37,8 @@ export function traceRoutes({ frontend, clock }: AppDependencies): Hono<Env> {
     .get('/api/v2/traces/:id', async (c) => {
       const reply = await ask(c, c.req.param('id'))
       const trace = reply.trace ?? new Uint8Array(0)
-      const partialMessage = reply.partial ?? reply.unread
+      const reasons = [reply.partial, reply.unread].filter((reason) => reason !== undefined)
+      const partialMessage = reasons.length > 0 ? reasons.join('; ') : undefined
       if (wantsProtobuf(c.req.header('accept'))) {
         const body = encodeTraceByIdResponse({
           trace,

@@ -104,6 +104,26 @@ describe('the list', () => {
     expect(ask('f0', version - 1).tenants).toBeDefined()
   })
 
+  it('has the blocks that had to be left out, and changes its version when they change', () => {
+    const { made, ask } = registry()
+    const rejected = (reason: string) =>
+      new Map([['a/one', reason], ['constructor/two', 'x']]) // prettier-ignore
+    made.leaveOut(rejected('is empty'))
+    const { version } = made
+    made.leaveOut(rejected('is empty'))
+    expect(made.version).toBe(version)
+    expect(ask('f0', 0).unusable).toEqual({
+      a: [{ blockId: 'one', reason: 'is empty' }],
+      constructor: [{ blockId: 'two', reason: 'x' }],
+    })
+    made.leaveOut(rejected('is no JSON object'))
+    expect(made.version).toBe(version + 1)
+    made.leaveOut(new Map())
+    expect(ask('f0', 0).unusable).toEqual({})
+    made.leaveOut(new Map(Array.from({ length: 500 }, (_, n) => [`a/${n}`, 'x'])))
+    expect(ask('f0', 0).unusable?.a).toHaveLength(100)
+  })
+
   it('bears tenants with the names of things that every object has', () => {
     const { made, ask } = registry()
     for (const tenant of ['__proto__', 'constructor', 'toString']) made.add(meta(tenant, 1))

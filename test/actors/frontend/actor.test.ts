@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import Frontend from '../../../src/actors/frontend/actor.js'
+import type { UnusableBlock } from '../../../src/actors/backend-worker/contract.js'
 import type { FrontendAsks } from '../../../src/actors/frontend/contract.js'
 import type { Job, JobReply } from '../../../src/actors/querier/contract.js'
 import { ParseError } from '../../../src/traceql/errors.js'
@@ -12,6 +13,7 @@ import { encodeTenants } from '../../../src/limits/view.js'
 import { MetricsPage } from '../../../src/lib/metrics.js'
 import { Catalog } from '../../../src/storage/catalog.js'
 import { record } from '../livestore/records.js'
+import type { BlockMeta } from '../../../src/storage/block/encoding.js'
 import { blockId, meta } from './metas.js'
 
 interface Query {
@@ -32,6 +34,7 @@ async function frontend(
   blocks = [meta('single-tenant', 9)],
   own: Record<string, SomeLimits> = {},
   unread: readonly string[] = [],
+  unusable: Readonly<Record<string, readonly UnusableBlock[]>> = {},
 ) {
   const universe = new Universe()
   const { config } = loadConfig({ files: [], env: {} })
@@ -52,7 +55,7 @@ async function frontend(
   universe.stub('querier', Object.fromEntries(counted) as object)
   const tenants = { 'single-tenant': blocks }
   universe.stub('backend-worker', {
-    blocklist: () => Promise.resolve({ version: 1, isWhole: true, tenants, unread }),
+    blocklist: () => Promise.resolve({ version: 1, isWhole: true, tenants, unread, unusable }),
   })
   const asks = ['querier', 'backend-worker']
   await universe.spawn(Frontend, { component: 'frontend', config, shared, asks })
@@ -97,8 +100,8 @@ describe('what went wrong', () => {
     await universe.stop()
   })
 
-  it('in a block is a 500 with its name: half an answer never passes for a whole one', async () => {
-    const failed = [{ blockId: blockId(9), message: 'checksum' }]
+  it('in the backend is a 500 with the block’s name: it may answer the next time', async () => {
+    const failed = [{ blockId: blockId(9), message: 'timeout', isDamaged: false }]
     const { universe, jobs, ask } = await frontend({ search: () => reply(NO_TRACES, failed) })
     const answer = (await ask.search(searchQuery)) as {
       refused: { status: number; message: string }
@@ -132,20 +135,31 @@ describe('what went wrong', () => {
   })
 })
 
-describe('an answer while blocks of the tenant could not be listed', () => {
+describe('an answer of which blocks are missing', () => {
   const MISSING = 'not all blocks of the backend could be listed yet: spans in them are missing'
   const times = { start_ns: 0n, end_ns: 60_000_000_000n, step_ns: 60_000_000_000n }
   const metrics = { tenant: 'single-tenant', query: '{} | rate()', maxSeries: 0, exemplars: 0 }
   const tags = { tenant: 'single-tenant', query: '', limit: 0 }
-  const answers = {
-    traceById: () => reply([record('single-tenant', 1).bytes]),
-    search: () => reply(NO_TRACES),
-    metrics: () => reply({ leaves: [[]], ...STATS, truncated: false, stopped: false }),
-    tagNames: () => reply({ scopes: {}, inspected_bytes: 1, truncated: false }),
-    tagValues: () => reply({ values: [], inspected_bytes: 1, truncated: false }),
+  const answers = (failed: (job: Job<Query>) => JobReply<unknown>['failed'] = () => []) => {
+    const answer =
+      (result: object) =>
+      (job: Job<Query>): unknown =>
+        reply(result, failed(job))
+    return {
+      traceById: answer([record('single-tenant', 1).bytes]),
+      search: answer(NO_TRACES),
+      metrics: answer({ leaves: [[]], ...STATS, truncated: false, stopped: false }),
+      tagNames: answer({ scopes: {}, inspected_bytes: 1, truncated: false }),
+      tagValues: answer({ values: [], inspected_bytes: 1, truncated: false }),
+    }
   }
-  const askAll = async (unread: readonly string[]) => {
-    const { universe, ask } = await frontend(answers, undefined, {}, unread)
+  const askAll = async (
+    unread: readonly string[],
+    querier = answers(),
+    blocks?: BlockMeta[],
+    unusable?: Readonly<Record<string, readonly UnusableBlock[]>>,
+  ) => {
+    const { universe, ask } = await frontend(querier, blocks, {}, unread, unusable)
     const got = {
       trace: await ask.traceById(traceQuery),
       search: await ask.search(searchQuery),
@@ -161,13 +175,61 @@ describe('an answer while blocks of the tenant could not be listed', () => {
   it('says so, whatever was asked', async () => {
     const got = await askAll(['another', 'single-tenant'])
     for (const one of Object.values(got)) expect(one).toMatchObject({ missing: MISSING })
-    expect(got.trace).toMatchObject({ ok: { unread: MISSING } })
+    expect(got.trace).toMatchObject({ ok: { unread: MISSING, isUnreadForNow: true } })
     const status = { status: 'PARTIAL', message: MISSING }
     expect(got.range).toMatchObject({ ok: status })
     expect(got.instant).toMatchObject({ ok: status })
     // Where Tempo's answer has no status, a job stays undone.
     for (const one of [got.search, got.names, got.values])
       expect(one).toMatchObject({ ok: { metrics: { completedJobs: 1, totalJobs: 2 } } })
+  })
+
+  const DAMAGED = `block ${blockId(2)}: span.name at byte 77: checksum does not match`
+  const damaged = answers(({ sources }) =>
+    sources
+      .filter(({ blockId: id }) => id === blockId(2))
+      .map(({ blockId: id }) => ({ blockId: id, message: DAMAGED, isDamaged: true })),
+  )
+  const early = { startTime: '1970-01-01T00:00:00Z', endTime: '1970-01-01T00:00:30Z' }
+  const three = [1, 2, 3].map((n) => meta('single-tenant', n, early))
+
+  it('because one of three is damaged has what the others have, and names it, whatever was asked', async () => {
+    const missing = `a block cannot be read, spans in it are missing: ${DAMAGED}`
+    const got = await askAll([], damaged, three)
+    for (const one of Object.values(got)) expect(one).toMatchObject({ missing })
+    expect(got.trace).toMatchObject({ ok: { spanCount: 3, unread: missing, isUnreadForNow: false } }) // prettier-ignore
+    for (const one of [got.range, got.instant])
+      expect(one).toMatchObject({ ok: { status: 'PARTIAL', message: missing } })
+    for (const one of [got.search, got.names, got.values])
+      expect(one).toMatchObject({ ok: { metrics: { completedJobs: 3, totalJobs: 4 } } })
+  })
+
+  it('because meta.json of one cannot be used says so, unless its spans are read elsewhere', async () => {
+    const reason = `block ${blockId(4)}: meta.json at byte 0: is empty`
+    const unusable = { 'single-tenant': [{ blockId: blockId(4), reason }] }
+    const missing = `a block cannot be read, spans in it are missing: ${reason}`
+    const got = await askAll([], answers(), three, unusable)
+    for (const one of Object.values(got)) expect(one).toMatchObject({ missing })
+    const others = [meta('single-tenant', 4), meta('single-tenant', 5, { compactedFrom: [blockId(4)] })] // prettier-ignore
+    for (const other of others)
+      for (const one of Object.values(await askAll([], answers(), [other], unusable)))
+        expect(one).not.toHaveProperty('missing')
+    const { universe, catalog, ask } = await frontend(answers(), three, {}, [], unusable)
+    catalog.addHead(blockId(4), 'single-tenant', 7, 1)
+    expect(await ask.search(searchQuery)).not.toHaveProperty('missing')
+    await universe.stop()
+  })
+
+  it('names some of many, each once, and no more of their words than fit', async () => {
+    const words = (n: number) => `block ${blockId(n)}: ${'x'.repeat(10_000)}`
+    const block = (n: number) => ({ blockId: blockId(n), reason: words(n) })
+    const many = Array.from({ length: 50 }, (_, n) => block(n + 10))
+    const got = await askAll(['single-tenant'], damaged, three, { 'single-tenant': many })
+    const { missing } = got.search as { missing: string }
+    expect(missing).toContain(MISSING)
+    expect(missing).toContain(DAMAGED)
+    expect(missing).toMatch(/^.*51 blocks cannot be read.*; and 48 more$/)
+    expect(missing.length).toBeLessThan(1500)
   })
 
   it('says nothing to tenants of whom all is listed', async () => {

@@ -51,7 +51,7 @@ describe('running jobs', () => {
   it('keeps no more in flight than it may, and adds up what they inspected', async () => {
     let running = 0
     let most = 0
-    const stats = await run(50, async () => {
+    const { stats } = await run(50, async () => {
       most = Math.max(most, ++running)
       await new Promise((resolve) => setImmediate(resolve))
       running--
@@ -85,13 +85,41 @@ describe('running jobs', () => {
     expect(calls).toBe(4)
   })
 
-  it('a source that cannot be read is an error with its name, never a silent gap', async () => {
-    const failed = [{ blockId: blockId(7), message: 'checksum' }]
+  it('a source that cannot be read now is an error with its name, never a silent gap', async () => {
+    const failed = [
+      { blockId: blockId(6), message: 'checksum', isDamaged: true },
+      { blockId: blockId(7), message: 'timeout', isDamaged: false },
+    ]
     const call = () => Promise.resolve(reply('x', { failed }))
     await expect(run(1, call)).rejects.toMatchObject({
       code: 'SOURCE_FAILED',
-      message: `could not read block ${blockId(7)} after 3 tries: checksum`,
+      message: `could not read block ${blockId(7)} after 3 tries: timeout`,
     })
+  })
+
+  it('a damaged source among three is left out and named, the others are taken, and none is tried again', async () => {
+    const failed = [{ blockId: blockId(1), message: 'checksum', isDamaged: true }]
+    const asked: string[] = []
+    const taken: string[] = []
+    const call = ({ sources: [one] }: Job<string>) => {
+      asked.push(one!.blockId)
+      const isDamaged = one!.blockId === blockId(1)
+      return Promise.resolve(reply(one!.blockId, isDamaged ? { failed } : {}))
+    }
+    const { leftOut } = await run(3, call, (result) => taken.push(result) < 0)
+    expect(leftOut).toEqual(failed)
+    expect(asked).toEqual([0, 1, 2].map(blockId))
+    expect(taken).toEqual(asked)
+  })
+
+  it('a damaged source is named once, though the job was tried again for another', async () => {
+    const damaged = { blockId: blockId(1), message: 'checksum', isDamaged: true }
+    const slow = { blockId: blockId(2), message: 'timeout', isDamaged: false }
+    let calls = 0
+    const call = () =>
+      Promise.resolve(reply('x', { failed: ++calls === 1 ? [damaged, slow] : [damaged] }))
+    expect((await run(1, call)).leftOut).toEqual([damaged])
+    expect(calls).toBe(2)
   })
 
   it('begins nothing more once it has enough; what is in flight is still taken', async () => {

@@ -180,6 +180,7 @@ export class House {
       heads: new HeadReaders(this.arena, 0),
       local: [local],
       backend: this.backend,
+      clock: this.clock,
       log: silentLog,
     })
     const spans = new Map<string, string[]>()
@@ -323,7 +324,7 @@ export class Life {
       ...parts,
       builder,
       lifecycle: this.flush,
-      blockVersion: 'blockpack1',
+      formatFor: () => ({ version: 'blockpack1', dedicatedColumns: undefined }),
       fsync: false,
       metrics: metrics.pipeline,
       random: () => 0.5,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { OPEN_BLOCKS_MAX, Sources } from '../../../src/actors/querier/sources.js'
 import type { ColumnSource } from '../../../src/otlp/columns.js'
+import { FakeClock } from '../../../src/lib/fake-clock.js'
 import { silentLog } from '../../../src/lib/log.js'
 import { Catalog } from '../../../src/storage/catalog.js'
 import { encodingOf } from '../../../src/storage/block/registry.js'
@@ -9,6 +10,7 @@ import { HeadArena } from '../../../src/storage/head/arena.js'
 import { HeadReaders } from '../../../src/storage/head/readers.js'
 import { openHead } from '../../../src/storage/head/source.js'
 import { HeadWriter } from '../../../src/storage/head/writer.js'
+import { BackendError } from '../../../src/storage/backend/backend.js'
 import { MemoryBackend } from '../../support/memory-backend.js'
 import { readSpans } from '../../storage/head/reference.js'
 import { record } from '../livestore/records.js'
@@ -28,6 +30,7 @@ function made(max_bytes?: number) {
     heads,
     local: [local],
     backend,
+    clock: new FakeClock(),
     log: silentLog,
     ...(max_bytes !== undefined && { max_bytes }),
   })
@@ -88,6 +91,61 @@ describe('a source that was listed', () => {
     sources.forget(blockId(1))
     await local.put(`a/${blockId(1)}/meta.json`, Buffer.from('{'))
     expect(await count(1)).toBe(3)
+  })
+
+  it('whose local copy turns out to be damaged while it is read is read in the backend from then on', async () => {
+    const { catalog, local, backend, sources, head, build } = made()
+    const { writer, entry } = head(1)
+    catalog.markCut(entry)
+    await build(local, 1, writer.headerChunk)
+    await build(backend, 1, writer.headerChunk)
+    catalog.markLocal(entry, FACTS)
+    const path = `a/${blockId(1)}/data.blockpack`
+    local.objects.get(path)!.fill(0xff, 8, 64)
+    const ref = { blockId: blockId(1), tenant: 'a' }
+    const spans = async () => (await readSpans((await sources.open(ref))!.source)).size
+    const fault: unknown = await spans().catch((error: unknown) => error)
+    expect(fault).toMatchObject({ code: 'CORRUPT_BLOCK' })
+    sources.failed(blockId(1), fault)
+    expect(await spans()).toBe(3)
+    // While it is nowhere else, what is whole in it is answered from.
+    sources.forget(blockId(1))
+    backend.objects.clear()
+    await expect(spans()).rejects.toMatchObject({ code: 'CORRUPT_BLOCK' })
+    expect((await sources.open(ref))!.source.spanCount).toBe(3)
+  })
+
+  it('whose local copy is damaged and that is nowhere else is damaged, not unreachable', async () => {
+    const { catalog, local, head, build, count } = made()
+    const { writer, entry } = head(1)
+    catalog.markCut(entry)
+    await build(local, 1, writer.headerChunk)
+    catalog.markLocal(entry, FACTS)
+    await local.put(`a/${blockId(1)}/data.blockpack`, Buffer.alloc(10))
+    await expect(count(1)).rejects.toMatchObject({ code: 'CORRUPT_BLOCK' })
+  })
+
+  it('whose local copy is damaged is not given up while the backend cannot be asked', async () => {
+    const { catalog, local, backend, head, build, count } = made()
+    const { writer, entry } = head(1)
+    catalog.markCut(entry)
+    await build(local, 1, writer.headerChunk)
+    catalog.markLocal(entry, FACTS)
+    await local.put(`a/${blockId(1)}/data.blockpack`, Buffer.alloc(10))
+    backend.fault = () => {
+      throw new BackendError('503', true)
+    }
+    await expect(count(1)).rejects.toMatchObject({ code: 'BACKEND' })
+  })
+
+  it('whose data is gone while its meta.json is there is damaged: nothing deletes it in that order', async () => {
+    const { backend, head, build, count } = made()
+    const { writer } = head(1)
+    const meta = await build(backend, 2, writer.headerChunk)
+    backend.objects.delete(`a/${blockId(2)}/data.blockpack`)
+    await expect(count(2, meta)).rejects.toMatchObject({ code: 'CORRUPT_BLOCK' })
+    backend.objects.clear()
+    await expect(count(2, meta)).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
   })
 
   it('that was a head without a span and was dropped is nothing, not an error', async () => {
