@@ -1,9 +1,11 @@
 /**
  * Owns `npm run bench`: the whole store as a process under a load from another, at a rate and at full speed, until the last
- * block is flushed and read back. Prints a table; --json prints the figures. Absolute times are this machine's, so that
- * `--beside tempo` measures a real Tempo in the same run.
+ * block is flushed and read back; then its blocks alone. Prints tables; --json prints the figures. Absolute times are this
+ * machine's, so that `--beside tempo` measures a real Tempo in the same run.
  */
 import { parseArgs } from 'node:util'
+import { measureBlocks, type BlocksResult } from './blocks.js'
+import { blocksTable } from './blocks-table.js'
 import { findTempo } from './peers.js'
 import { measureOwn, measureTempo, type LoadFlags, type TempoFigures } from './scenario.js'
 import { scenarioTable, type ScenarioResult } from './table.js'
@@ -25,6 +27,9 @@ const { values: options } = parseArgs({
 if (!['', 'tempo'].includes(options.beside)) {
   throw new RangeError(`--beside ${options.beside}: only tempo can be measured beside`)
 }
+if (!['', 'rate', 'full', 'blocks'].includes(options.only)) {
+  throw new RangeError(`--only ${options.only}: there are rate, full and blocks`)
+}
 const tempo = options.beside === 'tempo' ? tempoBeside() : undefined
 const scenarios = [
   { name: `at ${options.rate} spans/s`, key: 'rate', args: ['--rate', options.rate] },
@@ -39,8 +44,14 @@ for (const { name, args } of scenarios) {
   const beside = tempo && (await besideIt(name, flags, tempo))
   results.push({ name, ...own, ...(beside && { tempo: beside }) })
 }
+const blocks: BlocksResult | undefined =
+  options.only === '' || options.only === 'blocks'
+    ? await measureBlocks(Number(options.traces), tempo, say)
+    : undefined
 process.stdout.write(
-  options.json ? JSON.stringify(results, null, 2) + '\n' : scenarioTable(results) + '\n',
+  options.json
+    ? JSON.stringify([...results, ...(blocks ? [blocks] : [])], null, 2) + '\n'
+    : scenarioTable(results) + (blocks ? blocksTable(blocks) : '') + '\n',
 )
 
 function tempoBeside(): { path: string; version: string } | undefined {

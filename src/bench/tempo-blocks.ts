@@ -7,29 +7,45 @@ export interface FlushedBlocks {
   readonly blocks: number
   readonly traces: number
   readonly bytes: number
+  /** Such as vParquet5; empty while there is no block. */
+  readonly format: string
 }
 
+const NONE: FlushedBlocks = { blocks: 0, traces: 0, bytes: 0, format: '' }
+
 interface Meta {
+  readonly format?: string
   readonly totalObjects?: number
   readonly compactionLevel?: number
 }
 
+/** Over all tenants of a backend. */
+export function flushedBlocks(folder: string): FlushedBlocks {
+  return foldersIn(folder)
+    .map(flushedOf)
+    .reduce((a, b) => ({
+      blocks: a.blocks + b.blocks,
+      traces: a.traces + b.traces,
+      bytes: a.bytes + b.bytes,
+      format: b.format || a.format,
+    }), NONE)
+} // prettier-ignore
+
 /**
- * Of the blocks below `<folder>/<tenant>/<block>/`. A block that was merged keeps its data for a while and has a
+ * Of the blocks of one tenant: `<folder>/<block>/`. A block that was merged keeps its data for a while and has a
  * meta.compacted.json then: it counts, and what it was merged into does not, so that nothing is counted twice.
  */
-export function flushedBlocks(folder: string): FlushedBlocks {
-  let [blocks, traces, bytes] = [0, 0, 0]
-  for (const tenant of foldersIn(folder)) {
-    for (const block of foldersIn(tenant)) {
-      const meta = metaIn(block)
-      if (!meta || (meta.compactionLevel ?? 0) > 0) continue
-      blocks++
-      traces += meta.totalObjects ?? 0
-      bytes += folderBytes(block)
-    }
+export function flushedOf(folder: string): FlushedBlocks {
+  let { blocks, traces, bytes, format } = NONE
+  for (const block of foldersIn(folder)) {
+    const meta = metaIn(block)
+    if (!meta || (meta.compactionLevel ?? 0) > 0) continue
+    blocks++
+    traces += meta.totalObjects ?? 0
+    bytes += folderBytes(block)
+    format = meta.format ?? ''
   }
-  return { blocks, traces, bytes }
+  return { blocks, traces, bytes, format }
 }
 
 /** Undefined while the block is not whole: its meta.json comes last. */
@@ -46,7 +62,9 @@ function metaIn(block: string): Meta | undefined {
   return undefined
 }
 
+/** None while the folder is not there yet. */
 function foldersIn(folder: string): string[] {
+  if (!existsSync(folder)) return []
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => join(folder, entry.name))

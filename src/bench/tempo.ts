@@ -15,22 +15,27 @@ interface Ports {
   readonly otlp: number
 }
 
+export interface TempoOptions {
+  /** May put blocks into its backend before it starts. */
+  readonly fill?: (blocks: string) => void
+  readonly isMultitenant?: boolean
+}
+
 export class BenchTempo {
   private constructor(
     private readonly program: Program,
-    readonly folder: string,
+    private readonly folder: string,
     readonly ready_ms: number,
     private readonly ports: Ports,
   ) {}
 
-  /** `fill` may put blocks into its backend before it starts. */
   static async start(
     command: string,
-    fill: (blocks: string) => void | Promise<void> = () => undefined,
+    { fill = () => undefined, isMultitenant = false }: TempoOptions = {},
   ): Promise<BenchTempo> {
     const folder = mkdtempSync(join(tmpdir(), 'tempo-bench-'))
     mkdirSync(join(folder, 'blocks'))
-    await fill(join(folder, 'blocks'))
+    fill(join(folder, 'blocks'))
     const ports: Ports = {
       http: await freePort(),
       grpc: await freePort(),
@@ -38,7 +43,7 @@ export class BenchTempo {
       otlp: await freePort(),
     }
     const config = join(folder, 'tempo.yaml')
-    writeFileSync(config, configuration(folder, ports))
+    writeFileSync(config, configuration(folder, ports, isMultitenant))
     const { program, ready_ms } = await Program.start({
       command,
       args: [`-config.file=${config}`],
@@ -63,8 +68,13 @@ export class BenchTempo {
     return `http://127.0.0.1:${this.ports.http}`
   }
 
+  /** The folder of its backend. */
+  get blocks(): string {
+    return join(this.folder, 'blocks')
+  }
+
   flushed(): FlushedBlocks {
-    return flushedBlocks(join(this.folder, 'blocks'))
+    return flushedBlocks(this.blocks)
   }
 
   stop(): Promise<void> {
@@ -82,9 +92,14 @@ export function tempoVersion(command: string): string {
  * Tempo's own defaults, but for what the measurement needs: limits as far away as those of our store in the same run, no
  * compaction (it would cost Tempo CPU that is none of the flush), no reports to its makers, all below one folder.
  */
-function configuration(folder: string, { http, grpc, gossip, otlp }: Ports): string {
+function configuration(
+  folder: string,
+  { http, grpc, gossip, otlp }: Ports,
+  isMultitenant: boolean,
+): string {
   const at = (name: string) => JSON.stringify(join(folder, name))
   return `target: all
+multitenancy_enabled: ${isMultitenant}
 server: { http_listen_address: 127.0.0.1, http_listen_port: ${http}, grpc_listen_address: 127.0.0.1, grpc_listen_port: ${grpc}, log_level: warn }
 memberlist: { bind_addr: [127.0.0.1], bind_port: ${gossip}, advertise_addr: 127.0.0.1 }
 distributor: { receivers: { otlp: { protocols: { grpc: { endpoint: "127.0.0.1:${otlp}", max_recv_msg_size_mib: 16 } } } } }

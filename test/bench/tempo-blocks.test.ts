@@ -17,7 +17,8 @@ describe('what Tempo has flushed', () => {
     JSON.stringify({ totalObjects, ...(compactionLevel !== undefined && { compactionLevel }) })
 
   it('is nothing before the first block', () => {
-    expect(flushedBlocks(folder)).toEqual({ blocks: 0, traces: 0, bytes: 0 })
+    expect(flushedBlocks(folder)).toEqual({ blocks: 0, traces: 0, bytes: 0, format: '' })
+    expect(flushedBlocks(join(folder, 'not-there')).blocks).toBe(0)
   })
 
   it('is the traces and all bytes of whole blocks, over the tenants; other files are none', () => {
@@ -25,7 +26,7 @@ describe('what Tempo has flushed', () => {
     block('two/b', { 'meta.json': meta(4, 0), 'bloom-0': 'yy' })
     writeFileSync(join(folder, 'one', 'index.json.gz'), 'index')
     const metas = meta(3).length + meta(4, 0).length
-    expect(flushedBlocks(folder)).toEqual({ blocks: 2, traces: 7, bytes: 102 + metas })
+    expect(flushedBlocks(folder)).toEqual({ blocks: 2, traces: 7, bytes: 102 + metas, format: '' })
   })
 
   it('leaves out a block whose meta.json is not there yet or half written', () => {
