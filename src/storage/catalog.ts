@@ -99,6 +99,11 @@ export class Catalog {
     this.#bytes = new Uint8Array(memory, HEADER_BYTES)
   }
 
+  /** False while every entry is taken: then nothing can be listed before a block leaves. */
+  get hasRoom(): boolean {
+    return this.#firstFree() >= 0
+  }
+
   /** Lists a new head; the entry's number, or -1 when the catalog is full (the caller pushes back). */
   addHead(blockId: string, tenant: string, headChunk: number, segment: number): number {
     const entry = this.#claim(blockId, tenant, segment)
@@ -217,20 +222,25 @@ export class Catalog {
       name.length <= TENANT_BYTES_MAX,
       `tenant id of ${name.length} bytes, at most ${TENANT_BYTES_MAX}`,
     )
+    const entry = this.#firstFree()
+    if (entry < 0) return -1
+    const word = entry * ENTRY_WORDS
+    // Orders the writes behind the store that freed the entry, for a reader that is still at its copy.
+    Atomics.add(this.#words, word + STATE, 0)
+    this.#words.fill(0, word + 1, word + ENTRY_WORDS)
+    this.#words[word + SEGMENT] = segment
+    this.#bytes.set(uuidBytes(blockId), entry * ENTRY_BYTES + UUID_BYTE)
+    this.#words[word + TENANT_LENGTH] = name.length
+    this.#bytes.set(name, entry * ENTRY_BYTES + TENANT_BYTE)
+    this.#free = entry + 1
+    // Before the state is stored: whoever starts to look after that looks this far.
+    if (entry >= this.#end) Atomics.store(this.#header, END, entry + 1)
+    return entry
+  }
+
+  #firstFree(): number {
     for (let entry = this.#free; entry < this.capacity; entry++) {
-      const word = entry * ENTRY_WORDS
-      if ((this.#words[word]! & 0xff) !== FREE) continue
-      // Orders the writes behind the store that freed the entry, for a reader that is still at its copy.
-      Atomics.add(this.#words, word + STATE, 0)
-      this.#words.fill(0, word + 1, word + ENTRY_WORDS)
-      this.#words[word + SEGMENT] = segment
-      this.#bytes.set(uuidBytes(blockId), entry * ENTRY_BYTES + UUID_BYTE)
-      this.#words[word + TENANT_LENGTH] = name.length
-      this.#bytes.set(name, entry * ENTRY_BYTES + TENANT_BYTE)
-      this.#free = entry + 1
-      // Before the state is stored: whoever starts to look after that looks this far.
-      if (entry >= this.#end) Atomics.store(this.#header, END, entry + 1)
-      return entry
+      if ((this.#words[entry * ENTRY_WORDS]! & 0xff) === FREE) return (this.#free = entry)
     }
     return -1
   }

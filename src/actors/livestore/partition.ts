@@ -261,14 +261,12 @@ export class Partition {
     const existing = this.#slice.heads.get(tenant)
     if (existing) return existing
     const { arena, catalog, partition, wal } = this.#options
+    // Before memory is taken: what is given back at once looks like room that somebody has made, and the next try comes at once.
+    if (!catalog.hasRoom) return undefined
     const blockId = wal.blockOf(tenant) ?? randomUUID()
     const writer = HeadWriter.create(arena, { blockId, tenant, partition })
     if (!writer) return undefined
     const entry = catalog.addHead(blockId, tenant, writer.headerChunk, this.#slice.segment)
-    if (entry < 0) {
-      arena.retire(writer.headerChunk)
-      return undefined
-    }
     const head = { tenant, blockId, writer, entry }
     this.#slice.heads.set(tenant, head)
     return head

@@ -152,6 +152,24 @@ describe('a partition', () => {
     await life.end()
   })
 
+  it('waits while the catalog is full, and takes no memory meanwhile', async () => {
+    const { house, life } = await alive()
+    const entries: number[] = []
+    while (house.catalog.hasRoom) entries.push(house.catalog.addHead(randomUUID(), 'other', 1, 1))
+    expect(entries).toHaveLength(house.catalog.capacity)
+    const used = house.arena.used_bytes()
+    const reclaimed = vi.spyOn(house.arena, 'reclaim')
+    const sent = house.send(record('a', 1))
+    await life.until(() => life.room.waiting > 0)
+    for (let tries = 0; tries < 3; tries++) await house.clock.advance(1000)
+    expect(reclaimed.mock.calls.length).toBeLessThan(20)
+    expect(house.arena.used_bytes()).toBe(used)
+    for (const entry of entries) house.catalog.remove(entry)
+    life.room.wake()
+    await life.until(() => house.isAcknowledged(sent))
+    await life.end()
+  })
+
   it('cuts on order, also when no span comes', async () => {
     const { house, life } = await alive()
     house.send(record('a', 1))
