@@ -27,7 +27,7 @@ export function blocksTable({ encodings, tempo }: BlocksResult): string {
     of('trace by id, block opened for it', (f) => laps(f.byIdCold)),
     ...first.scans.flatMap(({ name }, i) => [
       of(`${name}, p50`, (f) => laps(f.scans[i]!), tempo && laps(tempo.scans[i]!)),
-      of(`${name}, spans per CPU second`, (f) => number(f.scans[i]!.spansPerCpuSecond), tempo && number(perSecond(first.spans, tempo.scans[i]!))),
+      of(`${name}, spans per CPU second`, (f) => number(f.scans[i]!.spansPerCpuSecond), tempo && perSecond(first.spans, tempo.scans[i]!)),
       of(`${name}, traces found`, (f) => number(f.scans[i]!.found), tempo && number(tempo.scans[i]!.found)),
     ]),
     of('compaction, spans per CPU second', (f) => number(f.compaction.spansPerCpuSecond)),
@@ -54,8 +54,8 @@ function calibration({ calibration: { before_ms, after_ms } }: Pick<EncodingFigu
 } // prettier-ignore
 
 /** 10 ms is what the kernel counts CPU of another process by: a search that took less has no such figure. */
-function perSecond(spans: number, { cpu_ms }: Laps): number {
-  return cpu_ms > 0 ? (spans * 1000) / cpu_ms : 0
+function perSecond(spans: number, { cpu_ms }: Laps): string {
+  return cpu_ms > 0 ? number((spans * 1000) / cpu_ms) : '-'
 }
 
 function note(blocks: number): string {

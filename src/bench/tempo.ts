@@ -90,7 +90,8 @@ export function tempoVersion(command: string): string {
 
 /**
  * Tempo's own defaults, but for what the measurement needs: limits as far away as those of our store in the same run, no
- * compaction (it would cost Tempo CPU that is none of the flush), no reports to its makers, all below one folder.
+ * compaction (it would cost Tempo CPU that is none of the flush), the times of spans believed also where a busy machine
+ * sends them minutes late, no reports to its makers, all below one folder.
  */
 function configuration(
   folder: string,
@@ -103,7 +104,7 @@ multitenancy_enabled: ${isMultitenant}
 server: { http_listen_address: 127.0.0.1, http_listen_port: ${http}, grpc_listen_address: 127.0.0.1, grpc_listen_port: ${grpc}, log_level: warn }
 memberlist: { bind_addr: [127.0.0.1], bind_port: ${gossip}, advertise_addr: 127.0.0.1 }
 distributor: { receivers: { otlp: { protocols: { grpc: { endpoint: "127.0.0.1:${otlp}", max_recv_msg_size_mib: 16 } } } } }
-live_store: { wal: { path: ${at('live')} }, shutdown_marker_dir: ${at('marker')}, ring: { instance_addr: 127.0.0.1, instance_interface_names: [lo] } }
+live_store: { wal: { path: ${at('live')}, ingestion_time_range_slack: 30m }, shutdown_marker_dir: ${at('marker')}, ring: { instance_addr: 127.0.0.1, instance_interface_names: [lo] } }
 block_builder: { wal: { path: ${at('builder')} } }
 backend_scheduler: { local_work_path: ${at('work')} }
 query_frontend: { search: { query_backend_after: 31s }, metrics: { query_backend_after: 31s } }
