@@ -18,6 +18,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   view: async () => (await import('./blocks/view.js')).viewBlock,
   find: async () => (await import('./blocks/find.js')).findTrace,
   verify: async () => (await import('./blocks/verify.js')).verifyBlocks,
+  search: async () => (await import('./blocks/search.js')).searchBlocks,
+  convert: async () => (await import('./blocks/convert.js')).convertBlock,
+  analyse: async () => (await import('./blocks/analyse.js')).analyseBlocks,
 }
 
 export interface BlocksEnvironment {
@@ -33,6 +36,7 @@ export async function blocksCommand(
   environment: BlocksEnvironment = {},
 ): Promise<number> {
   const { output = processOutput } = environment
+  if (output === processOutput) endWithItsReader()
   try {
     const line = parseBlocksLine(args)
     const [name, ...words] = line.words
@@ -85,28 +89,35 @@ async function run(
   }
 }
 
+/** As shells tell of SIGINT. */
+const INTERRUPTED = 130
+
 /** The first Ctrl-C lets the command clear up behind itself, the second ends the process. */
 async function untilInterrupted(
-  { signal }: BlocksEnvironment,
+  environment: BlocksEnvironment,
   work: (signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
-  if (signal) return work(signal)
   const interrupt = new AbortController()
-  const onSignal = () => interrupt.abort(new Interrupted('interrupted'))
+  const signal = environment.signal ?? interrupt.signal
+  const onSignal = () => interrupt.abort()
   process.once('SIGINT', onSignal)
   try {
-    return await work(interrupt.signal)
+    return await work(signal)
   } catch (error) {
-    if (!(error instanceof Interrupted)) throw error
+    if (!signal.aborted) throw error
     return INTERRUPTED
   } finally {
     process.off('SIGINT', onSignal)
   }
 }
 
-class Interrupted extends Error {}
-/** As shells tell of SIGINT. */
-const INTERRUPTED = 130
+/** `| head` reads no more than it wants. */
+function endWithItsReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(OK)
+  })
+}
 
 function placeOf({ backend, local_path, s3 }: Config['storage']): string {
   if (backend === 'local') return local_path

@@ -165,7 +165,7 @@ const USAGE = [
   'Usage: tempo-actors [flags]                  run the store',
   '       tempo-actors config migrate FILE      print a configuration of Tempo 2 with its keys moved',
   '       tempo-actors config full              print every key with its default and meaning',
-  '       tempo-actors blocks --help            look at blocks: list, view, find, verify',
+  '       tempo-actors blocks --help            blocks: list, view, analyse, find, search, convert, verify',
   '       tempo-actors load --help              send a load, and ask for what was acknowledged',
   '',
 ]

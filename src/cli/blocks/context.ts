@@ -4,7 +4,9 @@ import type { Config } from '../../config.js'
 import { BadParam } from '../../http/params.js'
 import type { Clock } from '../../lib/time.js'
 import { BackendError, type OpenBackend } from '../../storage/backend/backend.js'
+import { EmptyBlock, UnsortedInput } from '../../storage/block/blockpack-writer.js'
 import { CorruptBlock, UnsupportedBlock } from '../../storage/block/encoding.js'
+import { ConversionMismatch } from '../../storage/compaction/convert.js'
 import { isQueryError } from '../../traceql/errors.js'
 import type { Output } from '../output.js'
 import type { Options } from './options.js'
@@ -41,7 +43,12 @@ export function exitCodeOf(error: unknown): number | undefined {
     error instanceof BackendError ||
     error instanceof CorruptBlock ||
     error instanceof UnsupportedBlock ||
-    error instanceof ConfigError
+    error instanceof UnsortedInput ||
+    error instanceof EmptyBlock ||
+    error instanceof ConversionMismatch ||
+    error instanceof ConfigError ||
+    // A disk that is full, a folder that may not be written into.
+    (error instanceof Error && 'syscall' in error)
   return isExpected ? FAILED : undefined
 }
 
