@@ -1,6 +1,7 @@
 /** Owns `tempo-actors bus dlq`: the dead letters of a running server, asked for over its HTTP API; tables or JSON, exit codes. */
 import { parseArgs } from 'node:util'
 import { errorText } from '../lib/log.js'
+import { oneLine } from '../lib/one-line.js'
 import { formatBytes } from '../lib/units.js'
 
 const USAGE_ERROR = 2
@@ -72,7 +73,7 @@ export async function busCommand(args: readonly string[]): Promise<number> {
     if (subject !== 'dlq') throw new Usage(`unknown subject ${JSON.stringify(subject)}: only dlq`)
     return await run(verb, ids, values)
   } catch (error) {
-    process.stderr.write(`tempo-actors bus: ${errorText(error)}\n`)
+    process.stderr.write(`tempo-actors bus: ${oneLine(errorText(error))}\n`)
     return error instanceof Usage ? USAGE_ERROR : 1
   }
 }
@@ -162,7 +163,16 @@ async function each(
 }
 
 async function listed(values: Values): Promise<Listing> {
-  return (await (await ask(values, 'GET', '')).json()) as Listing
+  const reply = await (await ask(values, 'GET', '')).text()
+  try {
+    const listing = JSON.parse(reply) as Partial<Listing> | null
+    if (Array.isArray(listing?.deadLetters) && listing.limits) return listing as Listing
+  } catch {
+    // Said below.
+  }
+  throw new Error(
+    `${values.endpoint} answers, but not as tempo-actors does: --endpoint says where it is`,
+  )
 }
 
 async function ask(values: Values, method: string, path: string): Promise<Response> {

@@ -1,6 +1,7 @@
 /** Owns `tempo-actors config`: what can be done with a configuration without starting the store. */
 import { ConfigError } from '../config/error.js'
 import { readConfigText } from '../config/read-text.js'
+import { oneLine } from '../lib/one-line.js'
 import { processOutput, type Output } from './output.js'
 
 const USAGE = `Usage:
@@ -27,7 +28,7 @@ export async function configCommand(
   if (command === 'migrate' && file !== undefined && more.length === 0) {
     return migrate(file, { out, err })
   }
-  err(`tempo-actors: config ${args.join(' ')} is not understood\n${USAGE}`)
+  err(`tempo-actors: ${oneLine(`config ${args.join(' ')}`)} is not understood\n${USAGE}`)
   return 1
 }
 
@@ -41,7 +42,7 @@ async function migrate(file: string, { out, err }: Output): Promise<number> {
     return problems.length === 0 ? 0 : 1
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    for (const problem of error.problems) err(`tempo-actors: ${problem}\n`)
+    for (const problem of error.problems) err(`tempo-actors: ${oneLine(problem)}\n`)
     return 1
   }
 }

@@ -1,5 +1,6 @@
 /** Owns `-health`: one question to /ready of a running store, for container health checks. */
 import { errorText } from '../lib/log.js'
+import { oneLine } from '../lib/one-line.js'
 import type { Output } from './output.js'
 
 /** As Tempo waits. */
@@ -15,10 +16,10 @@ export async function askHealth(url: string, { out, err }: Output): Promise<numb
       return 0
     }
     const reason = (await reply.text()).trim().slice(0, MAX_REASON_CHARACTERS)
-    err(`tempo-actors: ${url} answers ${reply.status}: ${reason}\n`)
+    err(`tempo-actors: ${oneLine(`${url} answers ${reply.status}: ${reason}`)}\n`)
   } catch (error) {
     const { cause } = error as { cause?: unknown }
-    err(`tempo-actors: ${url} does not answer: ${errorText(cause ?? error)}\n`)
+    err(`tempo-actors: ${oneLine(`${url} does not answer: ${errorText(cause ?? error)}`)}\n`)
   }
   return 1
 }

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { load, type LoadOptions, type LoadProgress, type LoadReport } from '../load/load.js'
 import { verify, type VerifyReport } from '../load/verify.js'
 import { errorText } from '../lib/log.js'
+import { oneLine } from '../lib/one-line.js'
 import { systemClock } from '../lib/time.js'
 import { formatBytes, parseDuration_ms } from '../lib/units.js'
 
@@ -87,7 +88,7 @@ export async function loadCommand(args: readonly string[]): Promise<number> {
     }
     return await runVerify(positionals[1]!, values)
   } catch (error) {
-    process.stderr.write(`tempo-actors load: ${errorText(error)}\n`)
+    process.stderr.write(`tempo-actors load: ${oneLine(errorText(error))}\n`)
     return error instanceof Usage ? USAGE_ERROR : 1
   }
 }
@@ -101,16 +102,16 @@ function parseOrUsage(args: readonly string[]) {
 }
 
 async function runLoad(values: Values): Promise<number> {
+  const options = loadOptions(values)
   const interrupt = new AbortController()
   const onSignal = () => interrupt.abort()
   process.once('SIGINT', onSignal)
   const showsProgress = !values.quiet && process.stderr.isTTY
   const report = await load({
-    ...loadOptions(values),
+    ...options,
     signal: interrupt.signal,
     ...(showsProgress && { onProgress: (progress: LoadProgress) => showProgress(progress) }),
-  })
-  process.off('SIGINT', onSignal)
+  }).finally(() => process.off('SIGINT', onSignal))
   if (showsProgress) process.stderr.write('\n')
   process.stdout.write(values.json ? JSON.stringify(report) + '\n' : loadTable(report))
   return report.failedSpans > 0 ? 1 : 0
@@ -135,9 +136,9 @@ function loadOptions(values: Values): LoadOptions {
     traces: traces === 0 ? Infinity : traces,
     duration_ms,
     rate: fraction('rate', values.rate),
-    connections: Math.max(1, whole('connections', values.connections)),
-    batch: Math.max(1, whole('batch', values.batch)),
-    split: Math.max(1, whole('split', values.split)),
+    connections: Math.max(1, whole('connections', values.connections, 10_000)),
+    batch: Math.max(1, whole('batch', values.batch, 100_000)),
+    split: Math.max(1, whole('split', values.split, 10_000)),
     lateShare: fraction('late', share ?? '0'),
     late_ms: time('late', late ?? '0'),
     spread_ms: time('spread', values.spread),
@@ -153,7 +154,7 @@ async function runVerify(ledger: string, values: Values): Promise<number> {
   const report = await verify({
     ledger,
     base: values.base.replace(/\/$/, ''),
-    concurrency: Math.max(1, whole('concurrency', values.concurrency)),
+    concurrency: Math.max(1, whole('concurrency', values.concurrency, 1000)),
     ...(showsProgress && {
       onProgress: (done: number, total: number) => {
         if (done % 100 === 0 || done === total)
@@ -166,15 +167,16 @@ async function runVerify(ledger: string, values: Values): Promise<number> {
   return report.ok ? 0 : 1
 }
 
-function whole(name: string, text: string): number {
+function whole(name: string, text: string, most = Number.MAX_SAFE_INTEGER): number {
   if (!/^\d+$/.test(text))
     throw new Usage(`--${name} is a whole number, not ${JSON.stringify(text)}`)
+  if (Number(text) > most) throw new Usage(`--${name} is ${most} at most, not ${text}`)
   return Number(text)
 }
 
 function fraction(name: string, text: string): number {
   const value = Number(text)
-  if (text === '' || !(value >= 0))
+  if (text === '' || !(value >= 0 && value < Infinity))
     throw new Usage(`--${name} is a number, not ${JSON.stringify(text)}`)
   return value
 }

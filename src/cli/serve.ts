@@ -12,6 +12,7 @@ import { tuneEngine } from '../lib/engine.js'
 import { disarmFailpoints } from '../lib/failpoints.js'
 import { createLog, errorText, type Log, type LogFormat } from '../lib/log.js'
 import { Metrics } from '../lib/metrics.js'
+import { oneLine } from '../lib/one-line.js'
 import { Pressure } from '../lib/pressure.js'
 import { systemClock } from '../lib/time.js'
 import { LimitsPage } from '../limits/page.js'
@@ -50,7 +51,7 @@ export async function serve(
     return 0
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    for (const problem of error.problems) err(`tempo-actors: ${problem}\n`)
+    for (const problem of error.problems) err(`tempo-actors: ${oneLine(problem)}\n`)
     return FAILED
   }
 }

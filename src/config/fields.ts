@@ -1,9 +1,10 @@
 /** Owns what a setting can be: text, number, duration, size, choice, section. The one door to zod. */
 import * as z from 'zod/mini'
 import { parseBytes, parseDuration_ms } from '../lib/units.js'
+import { readColumns } from './dedicated-columns.js'
 
 export type FieldKind =
-  'text' | 'secret' | 'int' | 'flag' | 'duration' | 'bytes' | 'choice' | 'endpoint'
+  'text' | 'secret' | 'int' | 'flag' | 'duration' | 'bytes' | 'choice' | 'endpoint' | 'columns'
 
 export interface FieldFacts {
   readonly kind: FieldKind
@@ -78,6 +79,9 @@ export function int(byDefault: number, min: number, max: number, about: string) 
   })
 }
 
+/** As in Go. */
+const LONGEST_MS = 2_562_047 * 3_600_000
+
 /** "5s", "1h30m"; a bare number is refused: Go would read 30 as nanoseconds, a person means seconds. */
 export function duration(byDefault: string, about: string, limits: { min?: string } = {}) {
   const min_ms = parseDuration_ms(limits.min ?? '0') ?? 0
@@ -93,6 +97,8 @@ export function duration(byDefault: string, about: string, limits: { min?: strin
       return refuse(`must be a duration such as 30s or 1h30m, not ${shown(input)}`)
     }
     if (parsed_ms < min_ms) return refuse(`must be at least ${limits.min ?? '0'}, not ${written}`)
+    if (parsed_ms > LONGEST_MS)
+      return refuse(`must be at most 2562047h (292 years), not ${shown(input)}`)
     return parsed_ms
   })
 }
@@ -163,6 +169,15 @@ export function endpoint(byDefault: string, about: string) {
       return refuse(`must be host:port, such as 0.0.0.0:4317, not ${shown(input)}`)
     }
     return written
+  })
+}
+
+/** Attributes with columns of their own, as a list; "auto" is read as undefined. */
+export function columns(about: string) {
+  return field({ kind: 'columns', default: 'auto', about }, (input) => {
+    if (input === 'auto') return undefined
+    const read = readColumns(input)
+    return typeof read === 'string' ? refuse(read) : read
   })
 }
 

@@ -10,6 +10,9 @@ export interface Clock {
   sleep(delay_ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** A timer that is set longer goes off at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: () => Date.now() + clockStep_ms(),
   monotonic: () => performance.now(),
@@ -24,7 +27,12 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done)
         resolve()
       }
-      const timer = setTimeout(done, delay_ms)
+      let timer: NodeJS.Timeout
+      const wait = (left_ms: number) => {
+        const next = left_ms > TIMER_MAX_MS ? () => wait(left_ms - TIMER_MAX_MS) : done
+        timer = setTimeout(next, Math.min(left_ms, TIMER_MAX_MS))
+      }
+      wait(delay_ms)
       signal?.addEventListener('abort', done)
     }),
 }

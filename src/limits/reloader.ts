@@ -5,7 +5,8 @@
  * One place reads and publishes, on the main thread: all actors change over at once, a fault is told once, and an actor
  * that is replaced while the file is bad has the last good limits like the others.
  */
-import { readFile, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { ConfigError } from '../config/error.js'
 import { parseOverrides } from '../config/overrides-file.js'
 import { errorText, type Log } from '../lib/log.js'
@@ -120,17 +121,33 @@ export class OverridesReloader {
   async #read(): Promise<string> {
     const { path } = this.#options
     try {
-      const facts = await stat(path)
-      if (!facts.isFile()) throw new ConfigError([`${path} (${KEY}) is not a file`])
-      if (facts.size > FILE_BYTES_MAX) {
-        const most = `at most ${FILE_BYTES_MAX} are read`
-        throw new ConfigError([`${path} (${KEY}) has ${facts.size} bytes, ${most}`])
+      // What is looked at is what is read, whatever comes to stand under the name meanwhile.
+      const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+      try {
+        const facts = await file.stat()
+        if (!facts.isFile()) throw new ConfigError([`${path} (${KEY}) is not a file`])
+        if (facts.size > FILE_BYTES_MAX) {
+          const most = `at most ${FILE_BYTES_MAX} are read`
+          throw new ConfigError([`${path} (${KEY}) has ${facts.size} bytes, ${most}`])
+        }
+        const bytes = Buffer.alloc(facts.size)
+        const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
+        return textOf(bytes.subarray(0, bytesRead), path)
+      } finally {
+        await file.close()
       }
-      return await readFile(path, 'utf8')
     } catch (error) {
       if (error instanceof ConfigError) throw error
       throw new ConfigError([`${path} (${KEY}) cannot be read: ${reasonOf(error)}`])
     }
+  }
+}
+
+function textOf(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new ConfigError([`${path} (${KEY}) is no text: its bytes are not UTF-8`])
   }
 }
 

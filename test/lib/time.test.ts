@@ -18,6 +18,16 @@ describe('the system clock', () => {
     expect(systemClock.monotonic() - before).toBeLessThan(5000)
   })
 
+  it('sleeps longer than one timer can', async () => {
+    const abort = new AbortController()
+    let isAwake = false
+    const year = systemClock.sleep(365 * 86_400_000, abort.signal).then(() => (isAwake = true))
+    await systemClock.sleep(50)
+    expect(isAwake).toBe(false)
+    abort.abort()
+    await year
+  })
+
   it('tells wall time in ms', () => {
     expect(Math.abs(systemClock.now() - new Date().getTime())).toBeLessThan(1000)
   })
