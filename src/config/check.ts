@@ -55,6 +55,13 @@ function plainValue({ value, source }: ScalarTree, kind: FieldKind | undefined):
   return kind === 'int' ? value : source
 }
 
+/** A list or section as it is, without places. */
+function plainTree(tree: Tree): unknown {
+  if (tree.kind === 'scalar') return tree.value
+  if (tree.kind === 'list') return tree.items.map(plainTree)
+  return Object.fromEntries([...tree.entries].map(([key, { value }]) => [key, plainTree(value)]))
+}
+
 class Checker {
   readonly problems: string[] = []
   readonly warnings: string[] = []
@@ -93,6 +100,8 @@ class Checker {
       return undefined
     }
     if (isNull) return undefined
+    const isList = factsOf(schema)?.kind === 'columns' && tree.kind === 'list'
+    if (isList) return plainTree(tree)
     if (tree.kind !== 'scalar') {
       const found = tree.kind === 'map' ? 'a section' : 'a list'
       this.problems.push(`${tree.place}: ${path.join('.')} must be one value, not ${found}`)

@@ -1,5 +1,6 @@
 /** Owns which limits a tenant has, and how Tempo's YAML names them. It is loaded by every actor, so it loads no schema. */
 import { formatDuration } from '../lib/units.js'
+import type { ColumnSetting } from './dedicated-columns.js'
 
 /** The limits of one tenant. */
 export interface TenantLimits {
@@ -18,6 +19,9 @@ export interface TenantLimits {
   readonly compaction_window_ms: number
   /** Its blocks are neither merged nor deleted. */
   readonly compaction_disabled: boolean
+  /** The encoding of its new blocks; empty = as `storage.trace.block`, as is undefined of the next. */
+  readonly block_version: string
+  readonly dedicated_columns: readonly ColumnSetting[] | undefined
 }
 
 export type LimitName = keyof TenantLimits
@@ -37,6 +41,8 @@ export const LIMIT_KEYS: Readonly<Record<LimitName, readonly [section: string, k
   block_retention_ms: ['compaction', 'block_retention'],
   compaction_window_ms: ['compaction', 'compaction_window'],
   compaction_disabled: ['compaction', 'compaction_disabled'],
+  block_version: ['storage', 'block_version'],
+  dedicated_columns: ['storage', 'parquet_dedicated_columns'],
 }
 
 export const LIMIT_NAMES = Object.keys(LIMIT_KEYS) as readonly LimitName[]
@@ -47,7 +53,8 @@ export function nestedLimits(limits: SomeLimits): Record<string, Record<string, 
   for (const name of LIMIT_NAMES) {
     const [section, key] = LIMIT_KEYS[name]
     const value = limits[name]
-    if (value === undefined) continue
+    // Who says nothing of blocks has them as all others.
+    if (value === undefined || value === '') continue
     const isDuration = typeof value === 'number' && name.endsWith('_ms')
     ;(nested[section] ??= {})[key] = isDuration ? formatDuration(value) : value
   }

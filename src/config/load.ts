@@ -182,6 +182,7 @@ function toConfig(settings: Settings, memory: MemoryPlan, cwd: string): Config {
         hasFallback: trace.blocklist_poll_fallback,
       },
       block_version: trace.block.version,
+      dedicated_columns: trace.block.parquet_dedicated_columns,
     },
     compaction: toCompaction(settings),
     retention: toRetention(settings),

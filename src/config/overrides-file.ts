@@ -1,6 +1,7 @@
 /** Owns the file of `per_tenant_override_config`: from its text to what each tenant's limits are instead of the defaults. */
 import { checkTree } from './check.js'
 import { expandEnv } from './env.js'
+import { columnExcess } from './dedicated-columns.js'
 import { ConfigError } from './error.js'
 import { readSettings, section } from './fields.js'
 import { LIMIT_KEYS, LIMIT_NAMES, type LimitName, type SomeLimits } from './limits.js'
@@ -77,6 +78,13 @@ function readTenant(tenant: string, entry: MapTree) {
     return { limits: {}, problems, warnings }
   }
   const all = toLimits(read.settings.overrides.defaults)
+  const excess = columnExcess(all.dedicated_columns)
+  if (excess !== undefined) {
+    const { place } = nearestTree(entry, LIMIT_KEYS.dedicated_columns)
+    warnings.push(
+      `${place}: overrides.${tenant}.${LIMIT_KEYS.dedicated_columns.join('.')} ${excess}`,
+    )
+  }
   const written = LIMIT_NAMES.filter((name) => isWritten(entry, name))
   const limits = Object.fromEntries(written.map((name) => [name, all[name]])) as SomeLimits
   return { limits, problems, warnings }

@@ -1,5 +1,5 @@
 /** Owns the limits that can be set for a tenant: their keys in Tempo's YAML, types, defaults and meaning. */
-import { bytes, duration, flag, int, section, type SettingsOf } from './fields.js'
+import { bytes, choice, columns, duration, flag, int, section, type SettingsOf } from './fields.js'
 import type { TenantLimits } from './limits.js'
 
 const MAX_COUNT = 1_000_000_000
@@ -60,11 +60,27 @@ export const limitsSection = section({
       'Blocks are neither merged nor deleted: another program does, or nobody.',
     ),
   }),
+  storage: section({
+    block_version: choice(
+      'auto',
+      ['auto', 'blockpack1', 'vParquet4', 'vParquet5'],
+      'The encoding of new blocks; auto = as storage.trace.block.version. Ours: Tempo has no such key.',
+    ),
+    parquet_dedicated_columns: columns(
+      'Attributes with columns of their own in parquet blocks; auto = as storage.trace.block.parquet_dedicated_columns, [] = none.',
+    ),
+  }),
 })
 
 export type LimitSettings = SettingsOf<typeof limitsSection>
 
-export function toLimits({ ingestion, global, read, compaction }: LimitSettings): TenantLimits {
+export function toLimits({
+  ingestion,
+  global,
+  read,
+  compaction,
+  storage,
+}: LimitSettings): TenantLimits {
   const { max_search_duration, max_metrics_duration, ...rest } = read
   return {
     ...{ ...ingestion, ...global, ...rest },
@@ -73,5 +89,7 @@ export function toLimits({ ingestion, global, read, compaction }: LimitSettings)
     block_retention_ms: compaction.block_retention,
     compaction_window_ms: compaction.compaction_window,
     compaction_disabled: compaction.compaction_disabled,
+    block_version: storage.block_version === 'auto' ? '' : storage.block_version,
+    dedicated_columns: storage.parquet_dedicated_columns,
   }
 }

@@ -72,6 +72,7 @@ export function unit({ kind, limits, choices = [] }: FieldFacts): string {
     bytes: 'size',
     choice: choices.length === 1 ? choices.join() : `one of ${choices.join(', ')}`,
     endpoint: 'host:port',
+    columns: 'auto, or a list of {scope, name, type, options}',
   }
   return limits === undefined ? words[kind] : `${words[kind]}, ${limits}`
 }

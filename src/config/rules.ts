@@ -1,5 +1,6 @@
 /** Owns what no single key can tell: settings that contradict each other (refused) or hurt each other (warned of). */
 import { relative, isAbsolute } from 'node:path'
+import { columnExcess } from './dedicated-columns.js'
 import type { Config } from './types.js'
 
 export interface Finding {
@@ -54,6 +55,13 @@ export function cautions(config: Config): Finding[] {
       path: 'live_store.max_block_bytes',
       text: 'times actors.bus.partitions is more than actors.head_bytes: heads are cut before they are that large',
     })
+  }
+  for (const [path, columns] of [
+    ['storage.trace.block.parquet_dedicated_columns', storage.dedicated_columns],
+    ['overrides.defaults.storage.parquet_dedicated_columns', config.overrides.dedicated_columns],
+  ] as const) {
+    const text = columnExcess(columns)
+    if (text !== undefined) found.push({ path, text })
   }
   if (actors.chaos) {
     found.push({ path: 'actors.chaos', text: 'lets anyone who reaches the API crash actors' })

@@ -2,6 +2,7 @@
 import {
   bytes,
   choice,
+  columns,
   duration,
   endpoint,
   flag,
@@ -166,6 +167,9 @@ const storage = section('Where blocks are kept for good.', {
         ['blockpack1', 'vParquet4', 'vParquet5'],
         "The encoding of new blocks: our own, or Tempo's parquet, which a real Tempo reads.",
         { vParquet3: 'vParquet3 is not written: use vParquet4, vParquet5 or blockpack1' },
+      ),
+      parquet_dedicated_columns: columns(
+        "Attributes with columns of their own in parquet blocks; auto = Tempo's default ones, [] = none.",
       ),
     }),
     blocklist_poll: duration('5m', "How often the backend's blocks are listed.", { min: '100ms' }),

@@ -44,8 +44,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
     blocklist_poll_jitter_ms blocklist_poll_tolerate_consecutive_errors blocklist_poll_tolerate_tenant_failures
     empty_tenant_deletion_enabled empty_tenant_deletion_age gcs azure cache background_cache memcached redis
     cache_min_compaction_level cache_max_block_age`,
-  'storage.trace.block': `bloom_filter_false_positive bloom_filter_shard_size_bytes parquet_row_group_size_bytes
-    parquet_dedicated_columns`,
+  'storage.trace.block': `bloom_filter_false_positive bloom_filter_shard_size_bytes parquet_row_group_size_bytes`,
   'storage.trace.s3': `tls_cert_path tls_key_path tls_ca_path tls_server_name tls_insecure_skip_verify
     tls_cipher_suites tls_min_version session_token part_size hedge_requests_at hedge_requests_up_to
     retry_max_attempts retry_backoff_initial retry_backoff_max signature_v2 enable_dual_stack bucket_lookup_type tags
@@ -60,7 +59,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
     'backend_scheduler_addr backoff override_ring_key ring finish_on_shutdown_timeout',
   'backend_worker.compaction': 'compaction_window max_compaction_objects max_block_bytes',
   overrides: 'user_configurable_overrides enable_legacy_overrides',
-  'overrides.defaults': 'metrics_generator forwarders storage cost_attribution',
+  'overrides.defaults': 'metrics_generator forwarders cost_attribution',
   'overrides.defaults.ingestion': `rate_strategy max_global_traces_per_user tenant_shard_size artificial_delay`,
   'overrides.defaults.read': `max_blocks_per_tag_values_query max_condition_groups_per_tag_query
     unsafe_query_hints left_pad_trace_ids metrics_spanonly_fetch

@@ -2,6 +2,7 @@
 import type { LogFormat, LogLevel } from '../lib/log.js'
 import type { MemoryPlan } from '../memory/plan.js'
 import type { TenantLimits } from './limits.js'
+import type { ColumnSetting } from './dedicated-columns.js'
 import type { WrittenSettings } from './written.js'
 
 export interface Config {
@@ -67,6 +68,8 @@ export interface Config {
       hasFallback: boolean
     }
     block_version: string
+    /** Undefined = Tempo's. */
+    dedicated_columns: readonly ColumnSetting[] | undefined
   }
   compaction: {
     window_ms: number

@@ -1,5 +1,6 @@
 /** Owns the settings as they would stand in YAML: under Tempo's names, with units, all defaults filled in, and no secret. */
 import { formatDuration } from '../lib/units.js'
+import type { ColumnSetting } from './dedicated-columns.js'
 import { factsOf, keysOf, readSettings, type AnySchema, type FieldFacts } from './fields.js'
 import {
   DEFAULT_GRPC_ENDPOINT,
@@ -9,7 +10,7 @@ import {
   type Settings,
 } from './schema.js'
 
-export type WrittenValue = string | number | boolean
+export type WrittenValue = string | number | boolean | readonly ColumnSetting[]
 export interface WrittenSettings {
   readonly [key: string]: WrittenValue | WrittenSettings
 }
@@ -42,22 +43,26 @@ export function differences(settings: WrittenSettings, base: WrittenSettings): W
   const found: Record<string, WrittenValue | WrittenSettings> = {}
   for (const [key, value] of Object.entries(settings)) {
     const before = base[key]
-    if (typeof value !== 'object') {
+    if (!isSection(value)) {
       if (value !== before) found[key] = value
       continue
     }
-    const below = differences(value, typeof before === 'object' ? before : {})
+    const below = differences(value, isSection(before) ? before : {})
     if (Object.keys(below).length > 0 || before === undefined) found[key] = below
   }
   return found
 }
 
+function isSection(value: WrittenValue | WrittenSettings | undefined): value is WrittenSettings {
+  return typeof value === 'object' && !Array.isArray(value)
+}
+
 function writtenSection(values: Readonly<Record<string, unknown>>, at: AnySchema): WrittenSettings {
   const written: Record<string, WrittenValue | WrittenSettings> = {}
   for (const [key, below] of Object.entries(keysOf(at) ?? {})) {
-    const value = values[key]
-    if (value === undefined) continue
     const facts = factsOf(below)
+    const value = facts?.kind === 'columns' ? (values[key] ?? 'auto') : values[key]
+    if (value === undefined) continue
     written[key] = facts
       ? writtenValue(value as WrittenValue, facts)
       : writtenSection(value as Record<string, unknown>, below)

@@ -26,6 +26,10 @@ const CATALOG_MIB = 2
 /** One block builder: zstd, its heap, and the columns of a row group, 2.2 KiB a span. */
 const BUILDER_MIB = 29
 const GROUP_BYTES_PER_SPAN = 2240
+/** Pages of a parquet row group wait until it is whole. */
+const PARQUET_MIB = 20
+/** From this limit on there is room for them beside columns of as many spans as else. */
+const PARQUET_WHOLE_MIB = 576
 /** Columns that one job of a query has in memory at once. */
 const JOB_MIB = 4
 /**
@@ -55,6 +59,9 @@ const RING_MOST = 16 * MIB
 /** The longest record is a quarter of its ring, and a request is split into at most 32 (a little is lost in the splitting). */
 const RINGS_PER_MESSAGE = 1 / 4
 
+/** Sizes are whole MiB: just above the least limit all of them may have been rounded up. */
+const ROUNDING_BYTES = 3 * MIB
+
 /** New requests are refused above the first share of the limit, until the second is reached. */
 const REFUSE_ABOVE = 0.9
 const RESUME_BELOW = 0.86
@@ -66,6 +73,8 @@ export interface MemoryRequest {
   readonly partitions: number
   /** Blocks built at once. */
   readonly builders: number
+  /** New blocks are parquet; those of single tenants, which may change while we run, are not asked. */
+  readonly buildsParquet?: boolean // default false
   readonly maxMessage_bytes: number
   /** The allocator gives freed memory back. */
   readonly isAllocatorTuned: boolean
@@ -126,7 +135,9 @@ export interface MemoryProblem {
 export function planMemory(request: MemoryRequest): MemoryPlan | MemoryProblem {
   const { limit_bytes, origin } = limitOf(request)
   const sizes = sizesFor(limit_bytes, request)
-  if (sizes.reserve_bytes >= leastReserve_bytes(request)) {
+  const short_bytes = leastReserve_bytes(request) - sizes.reserve_bytes
+  const isRounding = short_bytes <= ROUNDING_BYTES && limit_bytes >= leastLimit_bytes(request)
+  if (short_bytes <= 0 || isRounding) {
     return planOf({ limit_bytes, origin, areHeadsSet: request.head_bytes > 0 }, sizes)
   }
   return misfit(limit_bytes, origin, request)
@@ -179,15 +190,16 @@ interface Sizes {
 }
 
 function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
-  const { partitions, builders, maxMessage_bytes } = request
+  const { partitions, builders, maxMessage_bytes, buildsParquet = false } = request
   const head_bytes = request.head_bytes || grown(HEADS, limit_bytes)
   const ring = derivedRing_bytes(limit_bytes, partitions, maxMessage_bytes)
   const ring_bytes = request.ring_bytes || Math.max(ring, request.ingress_bytes)
   const ingress_bytes = request.ingress_bytes || Math.min(ring, ring_bytes)
   const inflight_bytes = Math.max(maxMessage_bytes, grown(INFLIGHT, limit_bytes))
   const queries_bytes = grown(QUERIES, limit_bytes)
-  const groupSpans = groupSpansFor(limit_bytes)
-  const builder_bytes = BUILDER_MIB * MIB + groupSpans * GROUP_BYTES_PER_SPAN
+  const groupSpans = groupSpansFor(limit_bytes, buildsParquet)
+  const builder_mib = BUILDER_MIB + (buildsParquet ? PARQUET_MIB : 0)
+  const builder_bytes = builder_mib * MIB + groupSpans * GROUP_BYTES_PER_SPAN
   const parts: MemoryPart[] = [
     part('rest', AT_REST_MIB * MIB, 'Node, its code, and every thread at rest'),
     part('heads', head_bytes, 'live heads'),
@@ -196,7 +208,7 @@ function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
     part('rings', partitions * (ring_bytes + ingress_bytes), ringsText(partitions, ingress_bytes, ring_bytes)),
     part('tables', (TABLES_MIB + CATALOG_MIB * partitions) * MIB, 'catalogs, acks, metrics'),
     part('requests', inflight_bytes, 'requests in flight'),
-    part('builders', builders * ceilTo(builder_bytes, MIB), buildersText(builders, groupSpans)),
+    part('builders', builders * ceilTo(builder_bytes, MIB), buildersText(builders, groupSpans, buildsParquet)),
     part('queries', queries_bytes, 'open blocks and jobs of queries'),
   ] // prettier-ignore
   const sum = parts.reduce((total, { bytes }) => total + bytes, 0)
@@ -237,8 +249,9 @@ function derivedRing_bytes(
   return Math.max(within(share, RING_LEAST, RING_MOST), Math.min(needed, RING_MOST))
 }
 
-/** Larger groups compress better and are scanned faster; their columns are what a builder holds. */
-function groupSpansFor(limit_bytes: number): number {
+/** Larger groups compress better and are scanned faster; their columns are what a builder holds. Parquet's row groups are its own. */
+function groupSpansFor(limit_bytes: number, buildsParquet: boolean): number {
+  if (buildsParquet) return limit_bytes >= PARQUET_WHOLE_MIB * MIB ? 16_384 : 4096
   if (limit_bytes >= DEFAULT_MOST_MIB * MIB) return 16_384
   return limit_bytes >= 440 * MIB ? 8192 : 4096
 }
@@ -317,8 +330,9 @@ function ringsText(partitions: number, ingress_bytes: number, ring_bytes: number
   return `rings of ${plural(partitions, 'partition')}: ${sizes} each`
 }
 
-function buildersText(builders: number, groupSpans: number): string {
-  return `${plural(builders, 'block builder')}, ${groupSpans} spans at a time`
+function buildersText(builders: number, groupSpans: number, buildsParquet: boolean): string {
+  const what = buildsParquet ? 'parquet builder' : 'block builder'
+  return `${plural(builders, what)}, ${groupSpans} spans at a time`
 }
 
 function plural(count: number, name: string): string {

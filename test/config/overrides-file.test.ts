@@ -30,6 +30,48 @@ describe('a file of limits by tenant', () => {
     expect(warnings).toEqual([])
   })
 
+  it("holds how a tenant's blocks are written, with Tempo's names and rules", () => {
+    const columns = (count: number, type: string) =>
+      Array.from({ length: count }, (_, i) => `{ scope: span, name: a${i}, type: ${type} }`).join()
+    const { tenants, warnings } = parse(`overrides:
+  acme:
+    storage:
+      block_version: vParquet5
+      parquet_dedicated_columns:
+        - { scope: resource, name: host.name, type: string }
+        - { scope: span, name: size, type: int, options: [array, blob] }
+  none: { storage: { parquet_dedicated_columns: [] } }
+  many: { storage: { parquet_dedicated_columns: [${columns(6, 'int')}] } }
+`)
+    expect(tenants.get('acme')).toEqual({
+      block_version: 'vParquet5',
+      dedicated_columns: [
+        { scope: 'resource', name: 'host.name', type: 'string' },
+        { scope: 'span', name: 'size', type: 'int', options: ['array', 'blob'] },
+      ],
+    })
+    expect(tenants.get('none')).toEqual({ dedicated_columns: [] })
+    expect(warnings).toEqual([
+      expect.stringMatching(/^o\.yaml:9:.*overrides\.many\.storage\.parquet_dedicated_columns has 6 columns of type int and scope span, there are 5/), // prettier-ignore
+    ])
+  })
+
+  it.each([
+    ['{ scope: trace, name: a, type: string }', 'column 1: scope must be resource or span or event, not "trace"'],
+    ['{ name: a, type: string }', 'column 1: scope must be resource or span or event'],
+    ['{ scope: span, type: string }', 'column 1: name must be that of an attribute'],
+    ['{ scope: span, name: a, type: bool }', 'column 1: type must be string or int, not "bool"'],
+    ['{ scope: span, name: a, type: int, option: [] }', 'column 1: unknown key option'],
+    ['{ scope: span, name: a, type: int, options: [list] }', 'options must be a list of array and blob, not ["list"]'],
+    ['{ scope: span, name: a, type: int }, { scope: span, name: a, type: string }', 'has span attribute a twice'],
+    ['a', 'column 1: must have scope, name and type'],
+  ])('names the fault of the column %s', (column, fault) => {
+    const text = `overrides:\n  acme:\n    storage:\n      parquet_dedicated_columns: [${column}]\n`
+    expect(() => parse(text)).toThrow('overrides.acme.storage.parquet_dedicated_columns')
+    expect(() => parse(text)).toThrow(fault)
+    expect(() => parse(text)).toThrow('o.yaml:4:34')
+  }) // prettier-ignore
+
   it.each([
     ['', []],
     ['overrides:\n', []],

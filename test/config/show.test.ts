@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { showConfig } from '../../src/config/show.js'
@@ -41,6 +44,19 @@ describe('the settings as YAML', () => {
     expect(shown).toContain('secret_key: "********"')
     expect(shown).toContain('access_key: "********"')
     expect(shown).not.toMatch(/AKEY|hunter2/)
+  })
+
+  it('show dedicated columns as they were written, and auto where none were', () => {
+    const columns = [{ scope: 'event', name: 'a', type: 'string' }]
+    const block = { parquet_dedicated_columns: columns }
+    const file = join(mkdtempSync(join(tmpdir(), 'tempo-actors-show-')), 'c.yaml')
+    writeFileSync(file, JSON.stringify({ storage: { trace: { block } } }))
+    const loaded = loadConfig({ cwd: '/here', env: {}, files: [file] }).config
+    rmSync(dirname(file), { recursive: true })
+    expect(parse(showConfig(loaded, 'diff'))).toEqual({ storage: { trace: { block } } })
+    expect(parse(showConfig(loaded, ''))).toMatchObject({
+      overrides: { defaults: { storage: { parquet_dedicated_columns: 'auto' } } },
+    })
   })
 
   it('diff shows what is not as by default, and nothing else', () => {

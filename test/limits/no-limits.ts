@@ -16,6 +16,8 @@ export function noLimits(but: SomeLimits = {}): LimitsView {
     block_retention_ms: 0,
     compaction_window_ms: 0,
     compaction_disabled: false,
+    block_version: '',
+    dedicated_columns: undefined,
     ...but,
   })
 }

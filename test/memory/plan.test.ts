@@ -46,6 +46,15 @@ describe('the default', () => {
     expect(origin).toBe("the default where the machine's 16 GiB allow it")
   })
 
+  it('has room for pages of parquet where new blocks are that', () => {
+    const { limit_bytes, groupSpans, parts } = plan({ buildsParquet: true })
+    expect([limit_bytes, groupSpans]).toEqual([512 * MIB, 4096])
+    const builders = parts.find(({ name }) => name === 'builders')!
+    expect(builders.bytes / MIB).toBe(49 + Math.ceil((4096 * 2240) / MIB))
+    expect(builders.about).toBe('1 parquet builder, 4096 spans at a time')
+    for (let mib = 458; mib < 700; mib++) plan({ buildsParquet: true, limit_bytes: mib * MIB })
+  })
+
   it('is most of a container, with smaller heads and groups', () => {
     const { limit_bytes, head_bytes, groupSpans, origin } = plan({
       ...container(400),
@@ -83,6 +92,7 @@ describe('a plan', () => {
         available: { bytes: one(1, 2, 8, 64) * GIB, of: random.oneIn(2) ? 'machine' : 'container' },
         partitions: one(1, 2, 4, 8, 16),
         builders: one(1, 2, 4),
+        buildsParquet: random.oneIn(2),
         maxMessage_bytes: one(1, 4, 16, 64) * MIB,
         isAllocatorTuned: random.oneIn(2),
         ring_bytes: one(0, 0, 1, 4, 16) * MIB,

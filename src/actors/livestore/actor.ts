@@ -13,7 +13,7 @@ import { Ring } from '../../bus/ring.js'
 import type { Config } from '../../config.js'
 import { errorText } from '../../lib/log.js'
 import { Metrics } from '../../lib/metrics.js'
-import { limitsIn } from '../../limits/view.js'
+import { limitsIn, type LimitsSource } from '../../limits/view.js'
 import { countSpans } from '../../otlp/count-spans.js'
 import type { Backend } from '../../storage/backend/backend.js'
 import { LocalBlocks } from '../../storage/backend/local-blocks.js'
@@ -25,6 +25,7 @@ import { LivestoreState } from '../../storage/wal/state.js'
 import { Wal } from '../../storage/wal/wal.js'
 import type { BackendWorkerAsks } from '../backend-worker/contract.js'
 import { BlockBuilder } from './block-builder.js'
+import { blockFormatOf } from './block-format.js'
 import { BlockPipeline } from './block-pipeline.js'
 import type { CompleteBlock } from './complete-block-lifecycle.js'
 import {
@@ -67,6 +68,7 @@ export default class Livestore implements Actor {
   readonly #quarantine: Quarantine
   readonly asks: LivestoreAsks
   readonly #arena: HeadArena
+  readonly #tenants: LimitsSource
   readonly #live = new LiveTraces()
   readonly #owned: Owned[] = []
   readonly #stopping = new AbortController()
@@ -89,6 +91,7 @@ export default class Livestore implements Actor {
       ...this.#quarantine.asks,
     }
     this.#arena = new HeadArena(ctx.shared.arena!)
+    this.#tenants = limitsIn(ctx.shared, ctx.config.overrides)
   }
 
   async start(): Promise<void> {
@@ -159,7 +162,7 @@ export default class Livestore implements Actor {
       blocks,
       builder: this.#builder,
       lifecycle: this.#flush,
-      blockVersion: config.storage.block_version,
+      formatFor: (tenant) => blockFormatOf(tenant, this.#tenants, config.storage),
       fsync,
       metrics: this.#metrics.pipeline,
       clock,
@@ -244,9 +247,9 @@ export default class Livestore implements Actor {
   }
 
   #judge(): Judge {
-    const { config, shared } = this.#ctx
+    const { shared } = this.#ctx
     return new Judge({
-      limits: limitsIn(shared, config.overrides),
+      limits: this.#tenants,
       live: this.#live,
       acks: new AckMarker(shared.acks!),
       discarded: this.#metrics.discarded,

@@ -15,6 +15,7 @@ import type { HeadArena } from '../../storage/head/arena.js'
 import type { BlockState, LivestoreState } from '../../storage/wal/state.js'
 import type { Wal } from '../../storage/wal/wal.js'
 import type { BlockBuilder } from './block-builder.js'
+import type { BlockFormat } from './block-format.js'
 import type { CompleteBlock, CompleteBlockLifecycle } from './complete-block-lifecycle.js'
 import type { PipelineMetrics } from './metrics.js'
 import type { Room } from './room.js'
@@ -48,7 +49,8 @@ export interface BlockPipelineOptions {
   readonly blocks: LocalBlocks
   readonly builder: Pick<BlockBuilder, 'build'>
   readonly lifecycle: CompleteBlockLifecycle
-  readonly blockVersion: string
+  /** How a tenant's blocks are to be written from now on. */
+  readonly formatFor: (tenant: string) => BlockFormat
   readonly fsync: boolean
   readonly metrics: PipelineMetrics
   readonly clock: Clock
@@ -204,7 +206,7 @@ export class BlockPipeline {
   }
 
   async #buildBlock(slice: CutSlice, head: CutHead): Promise<void> {
-    const { builder, blocks, state, catalog, arena, metrics, log, clock, blockVersion, fsync } =
+    const { builder, blocks, state, catalog, arena, metrics, log, clock, formatFor, fsync } =
       this.#options
     // A predecessor may have finished the block and died before it could say so.
     const existing = await blocks.meta(head.tenant, head.blockId)
@@ -216,7 +218,7 @@ export class BlockPipeline {
           headChunk: head.headerChunk,
           blockId: head.blockId,
           tenant: head.tenant,
-          version: blockVersion,
+          ...formatFor(head.tenant),
           folder: blocks.root,
           fsync,
         })

@@ -4,15 +4,15 @@ import type { BlockMeta } from '../../storage/block/encoding.js'
 import { encodingOf } from '../../storage/block/registry.js'
 import { HeadArena } from '../../storage/head/arena.js'
 import { openHead } from '../../storage/head/source.js'
+import type { BlockFormat } from './block-format.js'
 
 const GROUP_SPANS = 16_384
 
-export interface BuildRequest {
+export interface BuildRequest extends BlockFormat {
   readonly arena: SharedArrayBuffer
   readonly headChunk: number
   readonly blockId: string
   readonly tenant: string
-  readonly version: string
   /** Root of the partition's local blocks. */
   readonly folder: string
   /** True: files and folders are synced to disk before the build counts as done. */
@@ -42,6 +42,7 @@ export default async function build(request: BuildRequest): Promise<BuildResult>
       compactionLevel: 0,
       groups: groupsOf(source),
       sink: draft,
+      ...(request.dedicatedColumns && { dedicatedColumns: request.dedicatedColumns }),
     })
     await draft.complete(meta)
     return {

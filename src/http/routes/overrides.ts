@@ -55,7 +55,10 @@ function runtimeConfig(limits: LimitsView, isDiff: boolean): string {
 function yamlOf(limits: SomeLimits, indent: string): string {
   const lines = Object.entries(nestedLimits(limits)).flatMap(([section, keys]) => [
     `${indent}${section}:`,
-    ...Object.entries(keys).map(([key, value]) => `${indent}  ${key}: ${String(value)}`),
+    ...Object.entries(keys).map(
+      ([key, value]) =>
+        `${indent}  ${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ),
   ])
   return lines.map((line) => `${line}\n`).join('')
 }

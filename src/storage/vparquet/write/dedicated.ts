@@ -3,6 +3,7 @@
  * to numbered columns, by default Tempo's. The order in meta.json gives the numbers.
  */
 import type { AttributeKey } from '../../../otlp/columns.js'
+import type { ColumnSetting } from '../../../config/dedicated-columns.js'
 import type { DedicatedColumn } from '../../block/encoding.js'
 import type { Version } from './schema.js'
 
@@ -78,6 +79,16 @@ export function usable(version: Version, columns: readonly DedicatedColumn[]): D
     if (s === 'resource' && n === SERVICE_NAME) return false
     return !STATIC_4[s].some(({ key, type }) => key === n && type === t)
   })
+}
+
+/** As meta.json has what the configuration says. */
+export function columnsOf(settings: readonly ColumnSetting[]): DedicatedColumn[] {
+  return settings.map(({ scope, name, type, options = [] }) => ({
+    ...(scope !== 'span' && { s: scope }),
+    n: name,
+    ...(type !== 'string' && { t: type }),
+    ...(options.length > 0 && { o: options }),
+  }))
 }
 
 /** The numbered columns of a scope. */
