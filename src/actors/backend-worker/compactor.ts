@@ -151,10 +151,11 @@ export class Compactor {
       if (!group || abort.aborted || isOver) break
       if (done > 0 && this.#isLeftAlone(tenant, clock.monotonic())) break
       await this.#waitForMemory()
+      const fitting = this.#fitting(group)
       // One group is done once or not at all in a turn.
-      for (const { blockID } of group) passedOver.add(blockID)
-      if (!this.#hasRoomFor(group)) continue
-      await this.#compact(tenant, group)
+      for (const { blockID } of fitting ?? group) passedOver.add(blockID)
+      if (!fitting) continue
+      await this.#compact(tenant, fitting)
       done++
     }
     if (done > 0) await onChanged(tenant)
@@ -177,13 +178,18 @@ export class Compactor {
     while (pressure() !== 'none' && !abort.aborted) await clock.sleep(PRESSURE_POLL_MS, abort)
   }
 
-  /** Without room a group waits for a later cycle; a smaller one may fit now. */
-  #hasRoomFor(group: readonly BlockMeta[]): boolean {
-    const needed_bytes = mergeNeed_bytes(group)
+  /** As many of the group as there is memory for; without room for any it waits for a later cycle, and others are tried. */
+  #fitting(group: readonly BlockMeta[]): readonly BlockMeta[] | undefined {
+    const { settings, log } = this.#options
     const room_bytes = this.#options.room_bytes()
-    if (needed_bytes <= room_bytes) return true
-    this.#options.log.debug('no memory to merge blocks now', { inputs: group.length, needed_bytes, room_bytes }) // prettier-ignore
-    return false
+    const least = Math.max(2, settings.min_input_blocks)
+    for (let count = group.length; count >= least; count--) {
+      const some = group.slice(0, count)
+      if (mergeNeed_bytes(some) <= room_bytes) return some
+    }
+    const needed_bytes = mergeNeed_bytes(group.slice(0, least))
+    log.debug('no memory to merge blocks now', { inputs: least, needed_bytes, room_bytes })
+    return undefined
   }
 
   async #compact(tenant: string, inputs: readonly BlockMeta[]): Promise<void> {

@@ -114,6 +114,20 @@ describe('a compaction', () => {
     expect(await blocksIn(backend)).toEqual([mergedBlockId(metas)])
   })
 
+  it('merges as many as there is memory for', async () => {
+    const { backend, clock, metas } = copyOf(world)
+    const least = Math.min(...metas.map(({ size }) => size))
+    const room_bytes = mergeNeed_bytes(metas) - 12 * least
+    const made = house(backend, { clock, scratch: scratchFolder(), room_bytes })
+    await made.poll()
+    await made.compactor.cycle()
+    const left = await blocksIn(backend)
+    expect(left).toHaveLength(2)
+    expect(metas.filter(({ blockID }) => left.includes(blockID))).toHaveLength(1)
+    const spans = await spansListed(backend, await listed(backend))
+    expect([...new Set(spans)]).toEqual(once)
+  })
+
   it("leaves blocks as they are whose format is only another program's", async () => {
     const { backend, clock, metas } = copyOf(world)
     for (const { blockID } of metas) {
