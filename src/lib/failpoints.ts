@@ -44,6 +44,19 @@ export const FAILPOINTS = [
   'local.delete.after',
   'backend.flag.deleted',
   'local.forget.after',
+  // Blocks are merged: data of the merged block, then its meta.json, from which on it counts.
+  'compact.data.before',
+  'compact.data.after',
+  'compact.meta.before',
+  'compact.meta.after',
+  // Each input is marked: meta.compacted.json is put, meta.json deleted.
+  'compact.mark.before',
+  'compact.mark.put',
+  'compact.mark.after',
+  // A marked block goes when its time is up: its data, then the mark.
+  'clear.before',
+  'clear.data.after',
+  'clear.after',
 ] as const
 
 export type Failpoint = (typeof FAILPOINTS)[number]

@@ -1,5 +1,6 @@
 /** Owns one compaction up to the point where nothing but the merged block's meta.json is missing in the backend. */
 import { createHash } from 'node:crypto'
+import { failpoint } from '../../lib/failpoints.js'
 import type { Backend } from '../backend/backend.js'
 import type { BlockMeta } from '../block/encoding.js'
 import { objectPath } from '../block/meta.js'
@@ -72,9 +73,11 @@ export async function compact(
       replicationFactor: first.replicationFactor,
       compactedFrom: inputs.map(({ blockID }) => blockID),
     }
+    failpoint('compact.data.before', blockId)
     for (const { name, path } of scratch.files()) {
       await backend.putFile(objectPath(tenant, blockId, name), path)
     }
+    failpoint('compact.data.after', blockId)
     return { meta, counts: merge.counts }
   } finally {
     await scratch.close()

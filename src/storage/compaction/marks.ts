@@ -1,5 +1,6 @@
 /** Owns the marks of compaction and retention on blocks: Tempo's, in the order in which a crash between two of them does no harm. */
 import { mapBounded } from '../../lib/concurrency.js'
+import { failpoint } from '../../lib/failpoints.js'
 import { ObjectNotFound, type Backend } from '../backend/backend.js'
 import type { BlockMeta } from '../block/encoding.js'
 import {
@@ -21,8 +22,11 @@ export interface CompactedBlock {
 }
 
 /** The merged block begins to count, and its inputs cease to. */
-export function publish(backend: Backend, meta: BlockMeta): Promise<void> {
-  return backend.put(objectPath(meta.tenantID, meta.blockID, META_OBJECT), serializeMeta(meta))
+export async function publish(backend: Backend, meta: BlockMeta): Promise<void> {
+  const path = objectPath(meta.tenantID, meta.blockID, META_OBJECT)
+  failpoint('compact.meta.before', path)
+  await backend.put(path, serializeMeta(meta))
+  failpoint('compact.meta.after', path)
 }
 
 /** The block is read no more. Its data stays for readers that do not know yet. */
@@ -33,8 +37,11 @@ export async function markCompacted(
 ): Promise<void> {
   const path = (name: string) => objectPath(meta.tenantID, meta.blockID, name)
   const marked = { ...meta, compactedTime: new Date(now_ms).toISOString() }
+  failpoint('compact.mark.before', meta.blockID)
   await backend.put(path(COMPACTED_META_OBJECT), Buffer.from(JSON.stringify(marked)))
+  failpoint('compact.mark.put', meta.blockID)
   await backend.delete(path(META_OBJECT))
+  failpoint('compact.mark.after', meta.blockID)
 }
 
 /** Deletes a marked block. The mark goes last, so that a crash on the way leaves no data that nobody knows of. */
@@ -43,11 +50,14 @@ export async function clearBlock(
   { tenantID, blockID }: BlockMeta,
 ): Promise<void> {
   const path = (name: string) => objectPath(tenantID, blockID, name)
+  failpoint('clear.before', blockID)
   await backend.delete(path(META_OBJECT))
   const { objects } = await backend.list(`${tenantID}/${blockID}`)
   const data = objects.filter((name) => name !== COMPACTED_META_OBJECT)
   await mapBounded(data, DELETE_CONCURRENCY, (name) => backend.delete(path(name)))
+  failpoint('clear.data.after', blockID)
   await backend.delete(path(COMPACTED_META_OBJECT))
+  failpoint('clear.after', blockID)
 }
 
 /** Why a block must not be compacted now, though it was listed; undefined when it may. */
