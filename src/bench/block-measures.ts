@@ -22,7 +22,8 @@ import { widePayloads } from './wide.js'
 export const SCANS: readonly { readonly name: string; readonly query: string }[] = [
   { name: 'two columns', query: '{ span.http.status_code >= 500 && duration > 1500ms }' },
   { name: 'one number', query: '{ span.db.rows >= 999 }' },
-  { name: 'one rare text', query: '{ span.user.id = "u-012345" }' },
+  // A user of the first trace of the seed.
+  { name: 'one rare text', query: '{ span.user.id = "u-048231" }' },
 ]
 export const SEARCH_LIMIT = 1000
 export const SPANS_PER_SPAN_SET = 3
@@ -32,7 +33,7 @@ export const WARM_UP_TRACES = 50
 export const WARM_UP_SCANS = 3
 const OPENS = 30
 const RUNS = 3
-export const SCAN_RUNS = 5
+const SCAN_RUNS = 5
 const LEVELS: readonly AttributeKey['level'][] = ['resource', 'scope', 'span', 'event', 'link']
 const COMPACTED_BLOCKS = 4
 

@@ -5,7 +5,7 @@ import type { Laps } from './stopwatch.js'
 import { number } from './table.js'
 
 const LABEL_CHARS = 36
-const COLUMN_CHARS = 22
+const COLUMN_CHARS = 26
 
 type Row = readonly [label: string, ...cells: string[]]
 
@@ -60,7 +60,7 @@ function perSecond(spans: number, { cpu_ms }: Laps): string {
 
 function note(blocks: number): string {
   return (
-    `  Tempo: ${blocks} blocks that it made of the same spans; its times are through its HTTP API, ours are calls of the block's reader,\n` +
+    `  Tempo: ${blocks === 1 ? '1 block' : `${blocks} blocks`} that it made of the same spans; its times are through its HTTP API, ours are calls of the block's reader,\n` +
     '  its CPU is that of its whole process while it answered. What its blocks cost to build cannot be told from the rest.\n'
   )
 }

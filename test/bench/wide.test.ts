@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { shopPayloads, spansOf } from '../../src/bench/block-data.js'
-import { someTraceIds } from '../../src/bench/block-measures.js'
+import { SCANS, someTraceIds } from '../../src/bench/block-measures.js'
 import { widePayloads } from '../../src/bench/wide.js'
 import { toHex } from '../../src/lib/bytes.js'
 import { decodeTraces } from '../support/otlp-objects.js'
@@ -49,5 +49,14 @@ describe('the ids that are asked for', () => {
     const ids = someTraceIds(payloads, 20).map(toHex)
     expect(ids.filter((id) => !known.has(id))).toEqual([])
     expect(someTraceIds(payloads, 20).map(toHex)).toEqual(ids)
+  })
+})
+
+describe('the searches', () => {
+  it('look for a text that is in the data, at any size of it', () => {
+    const [first] = shopPayloads({ ...OPTIONS, seed: 1, traces: 20 })
+    const user = /"(u-\d+)"/.exec(SCANS.map(({ query }) => query).join())?.[1]
+    expect(user).toBeDefined()
+    expect(first!.bytes.includes(user!)).toBe(true)
   })
 })
