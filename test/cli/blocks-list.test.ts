@@ -73,7 +73,7 @@ describe('blocks list', { timeout: TIMEOUT_MS }, () => {
     expect(await folder.run('list', 'nobody')).toEqual({
       code: 1,
       out: '',
-      err: `tempo-actors blocks: tenant nobody has no blocks in ${folder.path}: there are shop\n`,
+      err: `tempo-actors blocks: tenant nobody has no blocks in ${folder.path}: others there are shop\n`,
     })
     const missing = join(folder.path, 'not-here')
     const { code, err } = await runBlocks(['list', '--path', missing])

@@ -46,7 +46,7 @@ describe.skipIf(!peerPath('minio'))(peerTitle('blocks in MinIO', 'minio'), () =>
       ['blockpack1', []],
       ['vParquet4', ['compacted']],
     ])
-    expect(await good('verify', ...bucket)).toContain('1 blocks, all good')
+    expect(await good('verify', ...bucket)).toContain('1 block, all good')
     const here = await good('search', 'shop', '{ status = error }', '--json', '--path', folder.path)
     const there = await good('search', 'shop', '{ status = error }', '--json', ...bucket)
     const traces = (json: string) => (JSON.parse(json) as { traces: unknown }).traces
@@ -57,7 +57,7 @@ describe.skipIf(!peerPath('minio'))(peerTitle('blocks in MinIO', 'minio'), () =>
 })
 
 describe.skipIf(!peerPath('tempo-cli'))(peerTitle('blocks beside tempo-cli', 'tempo-cli'), () => {
-  it('converted to parquet are listed, found and analysed by it', async () => {
+  it('converted to parquet are listed and analysed by it', async () => {
     const folder = await BlocksFolder.make()
     try {
       const made = await folder.add(blockId(1), shopTraces({ traces: 50 }))

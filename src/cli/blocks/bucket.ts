@@ -180,8 +180,9 @@ async function mustExist({ backend, storage }: BlocksContext): Promise<void> {
 
 async function noSuchTenant({ backend, place }: BlocksContext, tenant: string): Promise<Failure> {
   const { folders } = await backend.list('')
-  const some = folders.slice(0, TENANTS_SHOWN).join(', ')
-  const more = folders.length > TENANTS_SHOWN ? ' and others' : ''
-  const there = folders.length === 0 ? 'none are' : `there are ${some}${more}`
+  const others = folders.filter((name) => name !== tenant)
+  const some = others.slice(0, TENANTS_SHOWN).join(', ')
+  const more = others.length > TENANTS_SHOWN ? ' and more' : ''
+  const there = others.length === 0 ? 'there is no other' : `others there are ${some}${more}`
   return new Failure(`tenant ${tenant} has no blocks in ${place}: ${there}`)
 }

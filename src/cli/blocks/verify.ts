@@ -146,5 +146,5 @@ function tell(ctx: BlocksContext, results: readonly Result[], bad: number): void
     ),
   )
   for (const { problem } of results) if (problem !== undefined) say(ctx, `${problem}\n`)
-  say(ctx, bad === 0 ? `${results.length} blocks, all good\n` : `${bad} of ${results.length} blocks are not good\n`) // prettier-ignore
+  say(ctx, bad === 0 ? `${results.length} ${results.length === 1 ? 'block' : 'blocks'}, all good\n` : `${bad} of ${results.length} blocks are not good\n`) // prettier-ignore
 }
