@@ -1,5 +1,6 @@
 /** Owns reading a configuration file as text: bounded, so that a device, a pipe or a dump that was named by mistake ends in a sentence. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { sleepBlocking } from '../lib/time.js'
 import { ConfigError } from './error.js'
 
 /** Ten times the longest that is known. */
@@ -46,8 +47,7 @@ function readPiece(fd: number, into: Uint8Array): number {
       return readSync(fd, into, 0, into.length, null)
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error
-      // Nothing runs beside the start, so the thread may sleep.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WAIT_MS)
+      sleepBlocking(WAIT_MS)
     }
   }
   throw new Error(`nothing came out of it for ${PIECE_MS / 1000} s`)

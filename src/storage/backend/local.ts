@@ -28,6 +28,7 @@ import {
   type Listing,
   type OpenBackend,
 } from './backend.js'
+import { codeOf, fileReason } from './file-errors.js'
 import { FileHandles } from './file-handles.js'
 import { isSegment, objectSegments, prefixSegments } from './path.js'
 
@@ -351,38 +352,10 @@ export class LocalBackend implements OpenBackend {
     if (error instanceof BackendError) return error
     const code = codeOf(error)
     const retryable = code !== undefined && RETRYABLE.has(code)
-    return new BackendError(`${what}: ${reason(code, error)} (${file})`, retryable, {
+    return new BackendError(`${what}: ${fileReason(code, error)} (${file})`, retryable, {
       cause: error,
     })
   }
-}
-
-function reason(code: string | undefined, error: unknown): string {
-  switch (code) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return 'the disk is full'
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied'
-    case 'EROFS':
-      return 'the filesystem is read-only'
-    case 'EMFILE':
-    case 'ENFILE':
-      return 'too many open files'
-    case 'ENOTDIR':
-    case 'EEXIST':
-      return 'a file is in the way of a folder'
-    case 'ENOENT':
-      return 'the folder above it is missing, and cannot be made'
-    default:
-      return code ?? (error instanceof Error ? error.message : String(error))
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined
-  return typeof error.code === 'string' ? error.code : undefined
 }
 
 async function tryLink(source: string, target: string): Promise<boolean> {

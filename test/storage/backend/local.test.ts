@@ -78,10 +78,10 @@ describe('local', () => {
     await writeFile(ours, 'being written')
     const lines: string[] = []
     const log = createLog({ write: (line) => lines.push(line) })
-    // A clock that says that this process started after `stray` and before `ours` was written.
-    const between_ms = (await stat(stray)).ctimeMs + 5
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    // A clock that says that this process started after `stray` and before `ours` was written; while we go on, it says earlier.
+    await new Promise((resolve) => setTimeout(resolve, 500))
     await writeFile(ours, 'being written')
+    const between_ms = (await stat(ours)).ctimeMs - 5
     const clock = new FakeClock(between_ms + process.uptime() * 1000)
     const restarted = new LocalBackend(root, { clock, log })
     expect(await restarted.list('t/b')).toEqual({ folders: [], objects: ['data'] })
