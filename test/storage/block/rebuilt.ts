@@ -28,7 +28,9 @@ import {
   type GroupEntry,
 } from '../../../src/storage/block/blockpack-index.js'
 import type { FieldName } from '../../../src/otlp/columns.js'
+import { lie } from '../../support/lies.js'
 import type { Random } from '../../support/random.js'
+import { scramble } from '../../support/scramble.js'
 
 export const PARTS = ['page', 'directory', 'index', 'dictionary', 'filters', 'table'] as const
 export type Part = (typeof PARTS)[number]
@@ -108,6 +110,26 @@ export class Rebuilt {
     }
   }
 
+  /** One number of what the file says of itself becomes another; answers which. */
+  lie(random: Random): string {
+    const group = random.pick(this.groups)
+    const kind = random.below(3)
+    if (kind === 0) return lie(random, this.totals)
+    if (kind === 1) {
+      // Of the directory's own place no lie is left: it is written anew.
+      const entries = this.groups.map(({ entry }) => structuredClone(entry))
+      const where = lie(random, entries)
+      this.index = this.#index(entries)
+      return `index${where}`
+    }
+    const directory = structuredClone(group.directory)
+    const where = lie(random, directory)
+    const out = new ByteWriter()
+    writeDirectory(out, directory)
+    group.raw = out.view().slice()
+    return `directory${where}`
+  }
+
   /** Gives a field's column another kind or codec in every group's directory. */
   relabel(field: FieldName, what: 'kind' | 'codec', value: number): void {
     for (const group of this.groups) {
@@ -181,19 +203,4 @@ function section(out: ByteWriter, id: number, raw: Uint8Array): Section {
   writePacket(out, raw)
   const length = out.length - offset
   return { id, offset, length, rawLength: raw.length, crc: crc32(out.view().subarray(offset)) }
-}
-
-/** Changes a few bytes: to extremes, by a bit, or at random. */
-function scramble(bytes: Uint8Array, random: Random): Uint8Array {
-  for (let changes = 1 + random.below(4); changes > 0; changes--) {
-    const at = random.below(bytes.length)
-    const kind = random.below(3)
-    bytes[at] =
-      kind === 0
-        ? random.pick([0, 1, 127, 128, 255])
-        : kind === 1
-          ? bytes[at]! ^ (1 << random.below(8))
-          : random.bits()
-  }
-  return bytes
 }
