@@ -130,7 +130,7 @@ export class BucketClient implements OpenBackend {
       const request = world.io(`bucket: ${what}`, delay_ms, () => {
         if (!isFailing) return effect()
         if (random.oneIn(3)) effect()
-        else if (random.oneIn(2)) world.at(random.float() * LATE_MS, world.outside, `late: ${what}`, effect) // prettier-ignore
+        else if (random.oneIn(2)) world.at(random.float() * LATE_MS, world.outside, `late: ${what}`, () => quietly(effect)) // prettier-ignore
         throw new BackendError(`simulated 503: ${what}`, true)
       })
       request.finally(over).then(resolve, reject)

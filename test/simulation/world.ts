@@ -341,7 +341,7 @@ export function asError(thrown: unknown): Error {
 }
 
 /** Who is dead hears of no error; a violation is noted where it is seen. */
-function quietly(act: () => unknown): void {
+export function quietly(act: () => unknown): void {
   try {
     act()
   } catch {
