@@ -9,7 +9,7 @@ import {
   type OpenBackend,
 } from '../../src/storage/backend/backend.js'
 import { disk } from './disk.js'
-import { asError, world } from './world.js'
+import { asError, quietly, world } from './world.js'
 
 export interface BucketMood {
   errorsOneIn: number
