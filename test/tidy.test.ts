@@ -120,7 +120,7 @@ const ATOMICS = [
     (name) => `src/bus/${name}.ts`,
   ),
   'src/lib/metrics-page.ts',
-  'src/lib/time.ts',
+  'src/lib/sleep-blocking.ts',
   'src/limits/page.ts',
   'src/storage/catalog.ts',
   'src/storage/head/arena.ts',

@@ -1,6 +1,6 @@
 /** Owns reading a configuration file as text: bounded, so that a device, a pipe or a dump that was named by mistake ends in a sentence. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
-import { sleepBlocking } from '../lib/time.js'
+import { sleepBlocking } from '../lib/sleep-blocking.js'
 import { ConfigError } from './error.js'
 
 /** Ten times the longest that is known. */

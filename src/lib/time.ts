@@ -36,8 +36,3 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', done)
     }),
 }
-
-/** Stops the whole thread: for a start or a command line, where nothing runs beside it. */
-export function sleepBlocking(delay_ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, delay_ms)
-}
