@@ -8,8 +8,12 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** Where the binary has to be; TEMPO_BIN names it, else it is in the cache folder that the tests share. */
 export function tempoPlace(env: Environment, home: string = homedir()): string {
   if (env.TEMPO_BIN) return env.TEMPO_BIN
-  const cache = env.TEMPO_ACTORS_CACHE ?? join(home, '.cache', 'tempo-actors')
-  return join(cache, 'peers', 'tempo')
+  return peerPlace(env, 'tempo', home)
+}
+
+/** Where scripts/peers.sh puts a program. */
+export function peerPlace(env: Environment, name: string, home: string = homedir()): string {
+  return join(env.TEMPO_ACTORS_CACHE ?? join(home, '.cache', 'tempo-actors'), 'peers', name)
 }
 
 /** The binary, or the sentence that says why there is none. */

@@ -1,7 +1,6 @@
 /** Owns a server under measurement as a process: spawned in a folder of its own, waited for until ready, ended by pid, its folder removed. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readdirSync, rmSync, statSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { systemClock } from '../lib/time.js'
 
@@ -99,15 +98,4 @@ export function folderBytes(folder: string): number {
     if (entry.isFile()) bytes += statSync(join(entry.parentPath, entry.name)).size
   }
   return bytes
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 }

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { LoadReport } from '../load/load.js'
-import { folderBytes, freePort, Program } from './program.js'
+import { freePort } from './free-port.js'
+import { folderBytes, Program } from './program.js'
 
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url))
 const READY_TIMEOUT_MS = 30_000

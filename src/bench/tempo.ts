@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, Program } from './program.js'
+import { freePort } from './free-port.js'
+import { Program } from './program.js'
 import { flushedBlocks, type FlushedBlocks } from './tempo-blocks.js'
 
 const READY_TIMEOUT_MS = 120_000

@@ -35,3 +35,11 @@ function tenantFault(id: string): string | undefined {
   if (VALID_TENANT.test(id)) return undefined
   return `tenant ID '${id}' contains an unsupported character; letters, digits and !-_.*'() are allowed`
 }
+
+/** A tenant's list, empty where it has none. A tenant may be called `constructor`. */
+export function listOfTenant<T>(
+  lists: Readonly<Record<string, readonly T[]>>,
+  tenant: string,
+): readonly T[] {
+  return Object.hasOwn(lists, tenant) ? lists[tenant]! : []
+}

@@ -2,7 +2,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { IS_FULL, isFlushed, round, SHORT_LIVES, tell } from '../support/faults.js'
 import { Minio } from '../support/minio.js'
-import { freePort, peerPath, peerTitle } from '../support/peers.js'
+import { freePort } from '../../src/bench/free-port.js'
+import { peerPath, peerTitle } from '../support/peers.js'
 import { S3Proxy, type S3Fault } from '../support/s3-proxy.js'
 import { eventually, sleep, TestServer } from '../support/server.js'
 

@@ -10,7 +10,8 @@ import { BackendError, ObjectNotFound } from '../../src/storage/backend/backend.
 import { S3Backend, type S3Options } from '../../src/storage/backend/s3.js'
 import { describeBackendContract } from '../support/backend-contract.js'
 import { Minio } from '../support/minio.js'
-import { freePort, peerPath, peerTitle } from '../support/peers.js'
+import { freePort } from '../../src/bench/free-port.js'
+import { peerPath, peerTitle } from '../support/peers.js'
 import { Random } from '../support/random.js'
 
 const BLOCK = '6f2b8f1e-0000-4000-8000-000000000001'

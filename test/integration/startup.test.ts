@@ -6,17 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { freePort } from '../../src/bench/free-port.js'
 import { load } from '../../src/load/load.js'
 import { grpcClient, httpClient, type OtlpClient } from '../../src/load/otlp-client.js'
 import { verify } from '../../src/load/verify.js'
-import {
-  eventually,
-  freePort,
-  freePorts,
-  sleep,
-  TestServer,
-  type Ports,
-} from '../support/server.js'
+import { eventually, freePorts, sleep, TestServer, type Ports } from '../support/server.js'
 import { jsonRequest, largeRequest, type SentTrace } from './otlp-traces.js'
 import { Program, type Ended } from './program.js'
 import { search, spanIds } from './tempo-api.js'

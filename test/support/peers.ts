@@ -1,8 +1,6 @@
 /** Owns finding the real programs that tests run against (scripts/peers.sh builds them) and what happens when one is missing. */
 import { existsSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { peerPlace } from '../../src/bench/peers.js'
 
 export type Peer = 'minio' | 'telemetrygen' | 'k6' | 'tempo' | 'tempo-cli'
 
@@ -23,8 +21,7 @@ export function peerPath(name: Peer): string | undefined {
 }
 
 function placeOf(name: Peer): string {
-  const cache = process.env.TEMPO_ACTORS_CACHE ?? join(homedir(), '.cache/tempo-actors')
-  return join(cache, 'peers', name)
+  return peerPlace(process.env, name)
 }
 
 function whyMissing(name: Peer): string {
@@ -36,13 +33,4 @@ function whyMissing(name: Peer): string {
 export function peerTitle(title: string, name: Peer): string {
   if (peerPath(name)) return title
   return `${title} (skipped: ${whyMissing(name)})`
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }

@@ -10,7 +10,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { Random } from '../../src/lib/random.js'
-import { freePort } from './peers.js'
+import { freePort } from '../../src/bench/free-port.js'
 
 export type S3Fault =
   /** HTTP 500 InternalError; the request is not passed on. */

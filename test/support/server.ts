@@ -1,9 +1,9 @@
 /** Owns a whole tempo-actors process for tests: started from dist on free ports in a folder of its own, stopped or killed by its pid. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../../src/bench/free-port.js'
 
 /** TEMPO_ACTORS_DIST: another build, for a machine on which several are tried at once. */
 const DIST = process.env.TEMPO_ACTORS_DIST ?? new URL('../../dist', import.meta.url).pathname
@@ -222,15 +222,4 @@ export async function eventually(
 export async function freePorts(): Promise<Ports> {
   const [grpc, http, api] = await Promise.all([freePort(), freePort(), freePort()])
   return { grpc, http, api }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 }

@@ -4,7 +4,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { freePort, peerPath } from './peers.js'
+import { freePort } from '../../src/bench/free-port.js'
+import { peerPath } from './peers.js'
 
 const READY_MS = 120_000
 const STOP_MS = 20_000

@@ -1,4 +1,5 @@
 /** Owns the versioned list of what the backend has, and who of the frontends holds which version of it. */
+import { listOfTenant } from '../../lib/tenant.js'
 import type { Clock } from '../../lib/time.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
 import {
@@ -118,7 +119,7 @@ export class BlockRegistry {
     this.#version++
     this.#since.set(k, this.#version)
     this.#announced.set(k, { meta, version: this.#version })
-    const known = Object.hasOwn(this.#tenants, tenant) ? this.#tenants[tenant]! : []
+    const known = listOfTenant(this.#tenants, tenant)
     this.#tenants = { ...this.#tenants, [tenant]: [...known, meta] }
   }
 

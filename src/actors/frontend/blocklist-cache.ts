@@ -3,6 +3,7 @@
  * a copy older than half of what the backend-worker waits before it forgets the frontend, or a block could be missed.
  */
 import { errorText, type Log } from '../../lib/log.js'
+import { listOfTenant } from '../../lib/tenant.js'
 import type { Clock } from '../../lib/time.js'
 import {
   FRONTEND_STALE_MS,
@@ -63,7 +64,7 @@ export class BlocklistCache {
 
   /** Blocks of a tenant whose meta.json cannot be used. */
   unusable(tenant: string): readonly UnusableBlock[] {
-    return Object.hasOwn(this.#unusable, tenant) ? this.#unusable[tenant]! : []
+    return listOfTenant(this.#unusable, tenant)
   }
 
   /** What may be missing in an answer to a tenant until the backend can be read; undefined when nothing is. */
@@ -114,16 +115,14 @@ export class BlocklistCache {
   #take(tenants: Blocklist, unread: readonly string[]): void {
     const known = this.#isListed ? unread.filter((tenant) => !this.#unread.has(tenant)) : []
     const kept = known.map((tenant): [string, BlockMeta[]] => {
-      const blocks = new Map(blocksOf(this.#tenants, tenant).map((meta) => [meta.blockID, meta]))
-      for (const meta of blocksOf(tenants, tenant)) blocks.set(meta.blockID, meta)
+      const blocks = new Map(
+        listOfTenant(this.#tenants, tenant).map((meta) => [meta.blockID, meta]),
+      )
+      for (const meta of listOfTenant(tenants, tenant)) blocks.set(meta.blockID, meta)
       return [tenant, [...blocks.values()]]
     })
     // fromEntries makes own properties: a tenant may be called `__proto__`.
     this.#tenants = kept.length === 0 ? tenants : { ...tenants, ...Object.fromEntries(kept) }
     this.#unread = new Set(unread.filter((tenant) => !known.includes(tenant)))
   }
-}
-
-function blocksOf(list: Blocklist, tenant: string): readonly BlockMeta[] {
-  return Object.hasOwn(list, tenant) ? list[tenant]! : []
 }

@@ -1,4 +1,5 @@
 /** Owns the words for what an answer lacks: blocks that could not be listed yet, and damaged ones that are left out. */
+import { listOfTenant } from '../../lib/tenant.js'
 import type { Catalog } from '../../storage/catalog.js'
 import { replacedBlocks } from '../../storage/backend/replaced-blocks.js'
 import type { UnusableBlock } from '../backend-worker/contract.js'
@@ -41,7 +42,7 @@ export function unreadBlocks(
   tenant: string,
 ): LeftOut[] {
   if (unusable.length === 0) return []
-  const listed = Object.hasOwn(blocklist, tenant) ? blocklist[tenant]! : []
+  const listed = listOfTenant(blocklist, tenant)
   const replaced = replacedBlocks(listed)
   const isRead = (id: string) =>
     replaced.has(id) ||

@@ -6,6 +6,7 @@
  * catalogs and blocklist are read in one turn of the event loop, and a UUID seen twice is one source. A block that
  * compaction merged names its inputs: where it is listed, they are not read.
  */
+import { listOfTenant } from '../../lib/tenant.js'
 import type { Catalog } from '../../storage/catalog.js'
 import { replacedBlocks } from '../../storage/backend/replaced-blocks.js'
 import type { BlockMeta } from '../../storage/block/encoding.js'
@@ -46,8 +47,7 @@ export function listSources(
       })
     }
   }
-  // A tenant may be called `constructor`.
-  const listed = Object.hasOwn(blocklist, tenant) ? blocklist[tenant]! : []
+  const listed = listOfTenant(blocklist, tenant)
   for (const meta of listed) {
     if (sources.has(meta.blockID)) continue
     sources.set(meta.blockID, {

@@ -1,0 +1,14 @@
+/** Owns finding a port that nobody listens on, for servers that the bench and the tests start. */
+import { createServer } from 'node:net'
+
+/** Of 127.0.0.1, free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
