@@ -121,6 +121,11 @@ export class Acks {
     return generationOf(value) === generation ? value & PAYLOAD_MASK : undefined
   }
 
+  /** Where the last noted record of a request ends in a partition; 0 when it has none there. */
+  protected endOf(slot: number, partition: number, generation: bigint): number {
+    return Number(this.payload(slot, ENDS_WORD + partition, generation) ?? 0n) * END_UNIT
+  }
+
   /** The parts word of a correlation; nothing when the request is closed or the slot was given to another. */
   protected openParts(correlation: number): bigint | undefined {
     const slot = slotOf(correlation)
@@ -214,7 +219,7 @@ export class AckReceiver extends Acks {
     const slot = slotOf(correlation)
     const text = [`routed ${routedCount(parts)} of ${partCount(parts)} parts`]
     for (let partition = 0; partition < this.partitions; partition++) {
-      const end = this.#end(slot, partition, BigInt(correlation >>> 16))
+      const end = this.endOf(slot, partition, BigInt(correlation >>> 16))
       const missing = end - committedOf(partition)
       if (end > 0 && missing > 0) text.push(`partition ${partition} lacks ${missing} bytes`)
     }
@@ -243,17 +248,13 @@ export class AckReceiver extends Acks {
     return 1
   }
 
-  #end(slot: number, partition: number, generation: bigint): number {
-    return Number(this.payload(slot, ENDS_WORD + partition, generation) ?? 0n) * END_UNIT
-  }
-
   /** Takes the ends over once all parts are routed; false before. */
   #readEnds(correlation: number): boolean {
     const parts = this.openParts(correlation) ?? 0n
     if (routedCount(parts) < partCount(parts)) return false
     const slot = slotOf(correlation)
     for (let partition = 0; partition < this.partitions; partition++) {
-      const end = this.#end(slot, partition, BigInt(correlation >>> 16))
+      const end = this.endOf(slot, partition, BigInt(correlation >>> 16))
       this.#ends[slot * this.partitions + partition] = end
     }
     this.#isFinal[slot] = 1
@@ -288,8 +289,15 @@ export class AckMarker extends Acks {
     )
   }
 
-  /** All records of one part (0..parts-1) are appended and noted. Marking it again changes nothing. */
-  routed(correlation: number, part = 0): boolean {
+  /**
+   * All records of one part (0..parts-1) are appended and noted. Marking it again changes nothing. Given `committedOf`, it
+   * wakes the receiver only when every noted end is committed already: otherwise a commit is still to come, and wakes it.
+   */
+  routed(
+    correlation: number,
+    part = 0,
+    committedOf: (partition: number) => number = () => Infinity,
+  ): boolean {
     const parts = this.openParts(correlation)
     if (parts === undefined) return false
     assert(
@@ -301,7 +309,8 @@ export class AckMarker extends Acks {
       PARTS_WORD,
       (was) => (was ?? 0n) | (1n << BigInt(part)),
     )
-    wake(this.marked)
+    // After the mark: a commit that this look misses wakes a receiver that sees the mark.
+    if (this.#isCommitted(correlation, committedOf)) wake(this.marked)
     return isMarked
   }
 
@@ -323,6 +332,15 @@ export class AckMarker extends Acks {
       const total = Math.min(U32_MAX, Number(was & U32_MASK) + spans)
       return (was & ~U32_MASK) | BigInt(total)
     })
+  }
+
+  #isCommitted(correlation: number, committedOf: (partition: number) => number): boolean {
+    const slot = slotOf(correlation)
+    for (let partition = 0; partition < this.partitions; partition++) {
+      const end = this.endOf(slot, partition, BigInt(correlation >>> 16))
+      if (end > 0 && committedOf(partition) < end) return false
+    }
+    return true
   }
 
   /** Swaps one word's payload, which is undefined when it was left by an earlier generation. */

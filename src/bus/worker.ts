@@ -15,7 +15,7 @@ import { Switchboard } from './switchboard.js'
 import { VitalsWriter } from './vitals.js'
 
 /** Distance of two looks at the event loop; a lag shorter than this is not seen every time. */
-const LAG_RESOLUTION_MS = 50
+const LAG_RESOLUTION_MS = 250
 /** Beats until the lag histogram starts anew: its p99 speaks of the last few seconds, not of the whole life. */
 const LAG_WINDOW_BEATS = 40
 /** Reading the heap's and the loop's figures is most of what an idle thread does: once a second is enough for a gauge. */

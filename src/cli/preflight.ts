@@ -118,10 +118,10 @@ function openState(
 }
 
 function knownPartitions(path: string): number[] {
-  const folder = join(path, 'wal')
-  if (!existsSync(folder)) return []
-  return readdirSync(folder)
-    .flatMap((name) => /^p(\d{1,3})$/.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b)
+  const names = ['wal', 'state'].flatMap((name) => {
+    const folder = join(path, name)
+    return existsSync(folder) ? readdirSync(folder) : []
+  })
+  const numbers = names.flatMap((name) => /^p(\d{1,3})$/.exec(name)?.[1] ?? []).map(Number)
+  return [...new Set(numbers)].sort((a, b) => a - b)
 }

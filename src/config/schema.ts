@@ -215,7 +215,12 @@ const actors = section('What Tempo has no key for.', {
     'What an acknowledged span survives: committed = kill -9; flushed = power loss too (fsync).',
   ),
   bus: section({
-    partitions: int(2, 1, 64, 'Partitions of the topic traces; each has one livestore owner.'),
+    partitions: int(
+      1,
+      1,
+      64,
+      'Partitions of the topic traces; each has one livestore owner, so no fewer than livestores.',
+    ),
     ring_bytes: bytes('auto', 'Shared memory of one traces partition.', RING_LIMITS),
     ingress_bytes: bytes('auto', 'Shared memory of one ingress partition.', RING_LIMITS),
   }),

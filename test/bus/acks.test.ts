@@ -105,6 +105,27 @@ describe('a request', () => {
   })
 })
 
+describe('the receiver', () => {
+  it('is woken by the mark only when no commit is still to come', () => {
+    const { receiver, marker, committed, committedOf } = makeTable()
+    const wakes = () => Atomics.load(receiver.marked.words, receiver.marked.word)
+    const before = wakes()
+    const ahead = receiver.open(1)
+    marker.route(ahead, 0, 320)
+    marker.route(ahead, 1, 640)
+    committed[0] = 320
+    marker.routed(ahead, 0, committedOf) // the commit of partition 1 will wake it
+    expect(wakes()).toBe(before)
+    const late = receiver.open(1)
+    marker.route(late, 0, 640)
+    committed[0] = 640 // the livestore was faster than the mark: its wake saw an unrouted request
+    marker.routed(late, 0, committedOf)
+    expect(wakes()).toBe(before + 1)
+    marker.routed(receiver.open(1), 0, committedOf) // nothing of it is stored: no commit comes
+    expect(wakes()).toBe(before + 2)
+  })
+})
+
 describe('a distributor that dies', () => {
   it('after routing some is replaced by one that routes the whole part again, and the ack waits for that', () => {
     const { receiver, marker, committed, committedOf } = makeTable()

@@ -419,7 +419,7 @@ describe('a write-ahead log', () => {
     expect(await start()).toEqual({
       code: 1,
       said: [
-        'cannot start: actors.bus.partitions is 2, but partition 2 in live_store.wal.path (FOLDER/wal) holds 1 WAL records and 0 blocks that are not in the backend yet: start with 3 partitions and send nothing until all is flushed, then stop and start with 2',
+        'cannot start: actors.bus.partitions is 1, but partition 2 in live_store.wal.path (FOLDER/wal) holds 1 WAL records and 0 blocks that are not in the backend yet: start with 3 partitions and send nothing until all is flushed, then stop and start with 1',
       ],
     })
   })

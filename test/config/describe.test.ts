@@ -24,12 +24,12 @@ it('says what listens where, where data lives and how memory is divided', () => 
     'memory     64 MiB  live heads',
     'memory     21 MiB  hash tables of the live heads',
     'memory     16 MiB  ids of spans whose heads were cut lately',
-    'memory     16 MiB  rings of 2 partitions: 4 MiB (ingress), 4 MiB (traces) each',
-    'memory     10 MiB  catalogs, acks, metrics',
+    'memory     16 MiB  rings of 1 partition: 8 MiB (ingress), 8 MiB (traces) each',
+    'memory      8 MiB  catalogs, acks, metrics',
     'memory     18 MiB  requests in flight',
     'memory     64 MiB  1 block builder, 16384 spans at a time',
     'memory     24 MiB  open blocks and jobs of queries',
-    'memory    104 MiB  heaps, buffers, and what the allocator keeps',
+    'memory    106 MiB  heaps, buffers, and what the allocator keeps',
   ])
 })
 

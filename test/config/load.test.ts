@@ -61,9 +61,9 @@ describe('the built-in defaults', () => {
     })
     expect(config.distributor.max_recv_msg_size_bytes).toBe(16 * 2 ** 20)
     expect(config.actors.bus).toEqual({
-      partitions: 2,
-      ring_bytes: 4 * 2 ** 20,
-      ingress_bytes: 4 * 2 ** 20,
+      partitions: 1,
+      ring_bytes: 8 * 2 ** 20,
+      ingress_bytes: 8 * 2 ** 20,
     })
   })
 
@@ -298,7 +298,7 @@ describe('files', () => {
     write('b.yaml', 'server: {http_listen_port: 2, log_level: null}\nactors: {bus: null}')
     const { config } = loadConfig({ cwd, files: ['a.yaml', 'b.yaml'] })
     expect(config.server).toMatchObject({ http_listen_port: 2, log_level: 'info' })
-    expect(config.actors.bus.partitions).toBe(2)
+    expect(config.actors.bus.partitions).toBe(1)
     const back = loadConfig({ cwd, files: ['b.yaml', 'a.yaml'] }).config
     expect(back.server).toMatchObject({ http_listen_port: 1, log_level: 'warn' })
   })

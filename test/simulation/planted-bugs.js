@@ -45,8 +45,8 @@ export const PLANTED_BUGS = {
     edits: [
       {
         file: 'bus/parking.ts',
-        from: 'Atomics.waitAsync(words, word, seen, RECHECK_MS)',
-        to: 'Atomics.waitAsync(words, word, seen)',
+        from: 'if (!this.#isRechecking) void this.#recheck(signal)',
+        to: '',
       },
     ],
   },

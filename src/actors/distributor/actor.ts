@@ -16,7 +16,7 @@ import { Metrics } from '../../lib/metrics.js'
 import { limitsIn, type LimitsSource } from '../../limits/view.js'
 import { Regrouper } from '../../otlp/regroup.js'
 import { countSpans } from '../../otlp/count-spans.js'
-import { TRACES_TOPIC, type LivestoreAsks } from '../livestore/contract.js'
+import { LIVESTORE_GROUP, TRACES_TOPIC, type LivestoreAsks } from '../livestore/contract.js'
 import { DISCARD_REASONS, DISTRIBUTOR_GROUP, INGRESS_TOPIC, MALFORMED_CODES } from './contract.js'
 import { DistributorMetrics } from './metrics.js'
 import { remoteLedger } from './remote-ledger.js'
@@ -33,6 +33,7 @@ export default class Distributor implements Actor {
   readonly #acks: AckMarker
   readonly #ingress: Ring[]
   readonly #traces: Ring[]
+  readonly #committedOf: (partition: number) => number
   readonly #stopping = new AbortController()
   readonly #trials = new TrialRoom()
   readonly #limits: LimitsSource
@@ -44,7 +45,9 @@ export default class Distributor implements Actor {
     this.#metrics = new DistributorMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]))
     this.#acks = new AckMarker(ctx.shared.acks!)
     this.#ingress = openRings(ctx.shared, INGRESS_TOPIC)
-    this.#traces = openRings(ctx.shared, TRACES_TOPIC)
+    const traces = (this.#traces = openRings(ctx.shared, TRACES_TOPIC))
+    const groups = traces.map((ring) => ring.groupIndex(LIVESTORE_GROUP))
+    this.#committedOf = (partition) => traces[partition]?.committed(groups[partition]!) ?? 0
     this.#limits = limitsIn(ctx.shared, ctx.config.overrides)
     this.#killer = ctx.config.actors.chaos ? poisonOf('distributor') : undefined
   }
@@ -126,7 +129,7 @@ export default class Distributor implements Actor {
   /** The record is a dead letter: its sender is told, and waits for no part of it. */
   #putAside({ correlation, type }: BusRecord, spans: number): void {
     this.#acks.reject(correlation, spans, DISCARD_REASONS.quarantined)
-    this.#acks.routed(correlation, type - 1)
+    this.#acks.routed(correlation, type - 1, this.#committedOf)
   }
 
   async #distribute(regrouper: Regrouper, record: BusRecord): Promise<void> {
@@ -148,7 +151,7 @@ export default class Distributor implements Actor {
     }
     this.#metrics.received(tenant, regrouper.spans, value.length, regrouper.truncation)
     regrouper.release()
-    this.#acks.routed(correlation, record.type - 1)
+    this.#acks.routed(correlation, record.type - 1, this.#committedOf)
   }
 
   async #append(

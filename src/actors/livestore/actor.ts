@@ -48,6 +48,8 @@ import type { CutLimits } from './slice.js'
 
 /** A client that got no answer tries again within this time; its first copy must still be known by then. */
 const RETRY_HORIZON_MS = 15_000
+/** A slice is no more than this part of `actors.head_bytes`: a search and a builder go over a slice at once. */
+const SLICES_LEAST = 4
 /** Of `actors.head_bytes`, all partitions together: memory for the ids of spans in heads that were cut lately. */
 const RECENT_SHARE = 1 / 4
 const ASK_DEADLINE_MS = 5000
@@ -274,7 +276,7 @@ export default class Livestore implements Actor {
       // Each partition may fill one slice while its last one is being built.
       max_bytes: Math.min(
         live_store.max_block_bytes,
-        actors.head_bytes / (2 * actors.bus.partitions),
+        actors.head_bytes / Math.max(SLICES_LEAST, 2 * actors.bus.partitions),
       ),
     }
   }
