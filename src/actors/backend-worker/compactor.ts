@@ -20,6 +20,7 @@ import type { Scratch } from '../../storage/compaction/scratch.js'
 import { selectBlocks } from '../../storage/compaction/select.js'
 import type { BlockRegistry } from './block-registry.js'
 import type { BucketView } from './bucket-view.js'
+import type { MergeRoom } from './merge-room.js'
 import type { CompactionMetrics } from './metrics.js'
 
 /**
@@ -32,6 +33,8 @@ const SET_ASIDE_MS = 3_600_000
 const SET_ASIDE_MAX = 10_000
 /** While spans need the memory, compaction waits; it is looked at so often. */
 const PRESSURE_POLL_MS = 1000
+/** A merge takes a few MiB between two looks. */
+const OVER_POLL_MS = 100
 /** Blocks of other formats are left as they are. */
 const MERGED_FORMATS: ReadonlySet<string> = new Set(knownEncodings())
 
@@ -53,8 +56,8 @@ export interface CompactorOptions {
   readonly clock: Clock
   readonly log: Log
   readonly pressure: () => PressureLevel
-  /** Memory that a merge may take now. */
-  readonly room_bytes: () => number
+  /** Memory that a merge may take. */
+  readonly room: Pick<MergeRoom, 'free_bytes' | 'isOver'>
   /** Told of a tenant whose blocks have changed. */
   readonly onChanged: (tenant: string) => Promise<void>
   readonly abort: AbortSignal
@@ -72,6 +75,10 @@ export class Compactor {
 
   constructor(options: CompactorOptions) {
     this.#options = options
+  }
+
+  get isMerging(): boolean {
+    return this.#busy.size > 0
   }
 
   isBusy({ blockID }: BlockMeta): boolean {
@@ -180,8 +187,8 @@ export class Compactor {
 
   /** As many of the group as there is memory for; without room for any it waits for a later cycle, and others are tried. */
   #fitting(group: readonly BlockMeta[]): readonly BlockMeta[] | undefined {
-    const { settings, log } = this.#options
-    const room_bytes = this.#options.room_bytes()
+    const { settings, log, room } = this.#options
+    const room_bytes = room.free_bytes
     const least = Math.max(2, settings.min_input_blocks)
     for (let count = group.length; count >= least; count--) {
       const some = group.slice(0, count)
@@ -212,14 +219,14 @@ export class Compactor {
 
   /** Ends when spans need the memory that it takes; what it did is then done again later. */
   async #runUnlessShort(inputs: readonly BlockMeta[]): Promise<CompactResult> {
-    const { run, pressure, clock, abort } = this.#options
+    const { run, room, clock, abort } = this.#options
     const ended = new AbortController()
     const signal = AbortSignal.any([ended.signal, abort])
     const over = new AbortController()
     const watch = async () => {
       while (!over.signal.aborted && !signal.aborted) {
-        if (pressure() === 'closed') ended.abort(new Error('memory is short: it is done later'))
-        await clock.sleep(PRESSURE_POLL_MS, over.signal)
+        if (room.isOver) ended.abort(new Error('memory is short: it is done later'))
+        await clock.sleep(OVER_POLL_MS, over.signal)
       }
     }
     const watching = watch()

@@ -16,6 +16,7 @@ import { Compactor, type RunCompaction } from './compactor.js'
 import { FRONTEND_STALE_MS } from './contract.js'
 import { IndexKeeper } from './index-keeper.js'
 import { compactionMetrics, indexMetrics, retentionMetrics } from './metrics.js'
+import { MergeRoom } from './merge-room.js'
 import { Retainer } from './retainer.js'
 
 /** The first look for what is to be deleted after a start: not an hour later, should the process be started each hour. */
@@ -34,6 +35,7 @@ export interface MaintenanceOptions {
 export class Maintenance {
   readonly index: IndexKeeper
   readonly #ctx: Context<Config>
+  readonly #room: MergeRoom
   readonly #compactor: Compactor
   readonly #retainer: Retainer
   readonly #pool: CompactionPool
@@ -54,6 +56,12 @@ export class Maintenance {
       settings: config.storage.tenant_index,
       metrics: indexMetrics(metrics),
     })
+    this.#room = new MergeRoom({
+      mark_bytes: config.memory.resumeBelow_bytes,
+      resident_bytes: () => residentMemory().total_bytes,
+      isMerging: () => this.#compactor.isMerging,
+      clock,
+    })
     const onChanged = (tenant: string) => this.index.write(tenant)
     this.#compactor = new Compactor({
       ...common,
@@ -62,7 +70,7 @@ export class Maintenance {
       settings: config.compaction,
       metrics: compaction,
       pressure: () => pressure?.level ?? 'none',
-      room_bytes: () => config.memory.resumeBelow_bytes - residentMemory().total_bytes,
+      room: this.#room,
       onChanged,
     })
     this.#retainer = new Retainer({
@@ -81,6 +89,7 @@ export class Maintenance {
     const { compaction, retention } = this.#ctx.config
     const first_ms = Math.min(FIRST_RETENTION_MS, retention.interval_ms)
     this.#loops = Promise.all([
+      this.#room.run(this.#ctx.abort),
       this.#every('compaction', compaction.cycle_ms, compaction.cycle_ms, () => this.#compactor.cycle()), // prettier-ignore
       this.#every('retention', first_ms, retention.interval_ms, () => this.#retainer.run()),
     ])

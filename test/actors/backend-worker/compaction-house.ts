@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BlockRegistry } from '../../../src/actors/backend-worker/block-registry.js'
 import { BucketView } from '../../../src/actors/backend-worker/bucket-view.js'
-import { Compactor } from '../../../src/actors/backend-worker/compactor.js'
+import { Compactor, type RunCompaction } from '../../../src/actors/backend-worker/compactor.js'
 import { IndexKeeper } from '../../../src/actors/backend-worker/index-keeper.js'
 import {
   compactionMetrics,
@@ -45,6 +45,8 @@ export interface HouseOptions {
   readonly config?: (config: Config) => Config
   readonly limits?: SomeLimits
   readonly room_bytes?: number
+  readonly isOver?: () => boolean
+  readonly run?: RunCompaction
 }
 
 /** A backend-worker without its loops: each step is a call. */
@@ -61,12 +63,17 @@ export function house(backend: MemoryBackend, options: HouseOptions) {
   const onChanged = (tenant: string) => index.write(tenant)
   const compactor = new Compactor({
     ...common,
-    run: (inputs) => compact({ inputs, scratch }, backend),
+    run: options.run ?? ((inputs) => compact({ inputs, scratch }, backend)),
     scratch: new Scratch(scratch),
     settings: config.compaction,
     metrics: compactionMetrics(metrics),
     pressure: () => 'none',
-    room_bytes: () => options.room_bytes ?? Infinity,
+    room: {
+      free_bytes: options.room_bytes ?? Infinity,
+      get isOver() {
+        return options.isOver?.() ?? false
+      },
+    },
     onChanged,
   })
   const retainer = new Retainer({

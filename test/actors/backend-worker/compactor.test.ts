@@ -114,6 +114,27 @@ describe('a compaction', () => {
     expect(await blocksIn(backend)).toEqual([mergedBlockId(metas)])
   })
 
+  it('ends when spans need the memory, and leaves the blocks as they were', async () => {
+    const { backend, clock, metas } = copyOf(world)
+    let looks = 0
+    const made = house(backend, {
+      clock,
+      scratch: scratchFolder(),
+      isOver: () => ++looks > 1,
+      run: (_inputs, signal) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => reject(new Error('the thread was ended')))
+        }),
+    })
+    await made.poll()
+    const cycle = made.compactor.cycle()
+    await clock.advance(1_000)
+    await cycle
+    expect(looks).toBe(2)
+    expect(made.compactor.isMerging).toBe(false)
+    expect(await blocksIn(backend)).toEqual(metas.map(({ blockID }) => blockID))
+  })
+
   it('merges as many as there is memory for', async () => {
     const { backend, clock, metas } = copyOf(world)
     const least = Math.min(...metas.map(({ size }) => size))
