@@ -31,6 +31,7 @@ const ended = new AbortController()
 const published = { handled: 0, failed: 0 }
 const log = createLog(birth.log)
 const vitals = new VitalsWriter(birth.vitals)
+const collector = new Collector(birth.shared.pressure)
 const gauge = new ServeGauge()
 const switchboard = new Switchboard({ clock, targets: birth.targets })
 const served = new Set<MessagePort>()
@@ -40,7 +41,10 @@ const context = createContext({
   clock,
   switchboard,
   abort: stopping.signal,
-  progress: () => vitals.progress(),
+  progress: () => {
+    vitals.progress()
+    collector.spare()
+  },
   crash: (error) => {
     // The throw below may land in somebody's catch; this one cannot.
     setImmediate(() => {
@@ -118,10 +122,10 @@ function answer(port: MessagePort): void {
 async function beat(): Promise<void> {
   const lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS })
   lag.enable()
-  const collector = new Collector(birth.shared.pressure)
   for (let beats = 1; !ended.signal.aborted; beats++) {
     vitals.progress()
     collector.look()
+    collector.spare()
     if (beats % GAUGES_BEATS === 1) publish(lag)
     if (beats % LAG_WINDOW_BEATS === 0) lag.reset()
     await clock.sleep(birth.heartbeat_interval_ms, ended.signal)

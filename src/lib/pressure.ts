@@ -6,6 +6,7 @@
 const BYTES = 64
 const LEVEL = 0
 const COLLECTIONS = 1
+const HIGH = 2
 
 /** `tight`: take little at once. `closed`: take nothing new. */
 export type PressureLevel = 'none' | 'tight' | 'closed'
@@ -28,6 +29,15 @@ export class Pressure {
 
   set level(level: PressureLevel) {
     this.#words[LEVEL] = LEVELS.indexOf(level)
+  }
+
+  /** Most of the memory is used: still nothing is refused, but who can do with less does. */
+  get isHigh(): boolean {
+    return this.#words[HIGH] === 1
+  }
+
+  set isHigh(isHigh: boolean) {
+    this.#words[HIGH] = Number(isHigh)
   }
 
   /** How often every thread was asked to collect its garbage. */

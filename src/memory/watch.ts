@@ -16,6 +16,9 @@ const INTERVAL_MS = 1000
 const INTERVAL_NEAR_MS = 250
 /** What was in flight is done after this, and every thread has collected its garbage. */
 const CLOSED_MS = 2000
+/** Above this share of the limit nothing is refused yet, but queriers do one job at a time, and threads collect their garbage so often. */
+const HIGH_SHARE = 0.8
+const COLLECT_EVERY_MS = 5000
 /** Memory that grows by this share of the limit while little is taken closes the doors again. */
 const GROWTH_SHARE = 0.015
 
@@ -41,6 +44,7 @@ export class MemoryWatch {
   #since_ms = 0
   #nearSince_ms = 0
   #lookedAt_ms: number
+  #collectedAt_ms = -Infinity
   /** Resident when the doors were opened a little. */
   #open_bytes = 0
 
@@ -112,14 +116,22 @@ export class MemoryWatch {
     if (before === 'closed') this.#closed_seconds.inc((now_ms - this.#lookedAt_ms) / 1000)
     this.#lookedAt_ms = now_ms
     const level = this.#levelFor(total_bytes, before, now_ms)
+    pressure.isHigh = total_bytes > HIGH_SHARE * this.#options.plan.limit_bytes
+    const isDue = pressure.isHigh && now_ms - this.#collectedAt_ms >= COLLECT_EVERY_MS
+    const isClosing = level === 'closed' && before !== 'closed'
+    if (isDue || isClosing) this.#collect(now_ms)
     if (level === before) return
-    if (level === 'closed') pressure.askToCollect()
     if (level === 'tight') this.#open_bytes = total_bytes
     pressure.level = level
     this.#level.set(['none', 'tight', 'closed'].indexOf(level))
     if (before === 'none') this.#sayNear(resident)
     if (level === 'none') this.#sayFar(resident, now_ms)
     this.#since_ms = now_ms
+  }
+
+  #collect(now_ms: number): void {
+    this.#options.pressure.askToCollect()
+    this.#collectedAt_ms = now_ms
   }
 
   #levelFor(total_bytes: number, before: PressureLevel, now_ms: number): PressureLevel {

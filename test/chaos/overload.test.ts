@@ -98,7 +98,7 @@ describe(`${TIMES} times the load for ${SECONDS} s`, () => {
 it('says the least that is needed, in a sentence, before anything starts', async () => {
   const text = await refusedStart('--memory.limit=150MiB')
   expect(text).toMatch(
-    /^tempo-actors: --memory\.limit: memory\.limit is 150 MiB \(as set\), too little by \d+ MiB: 2 partitions, 1 block builder and requests of up to 16 MiB need at least \d+ MiB \(\d+ MiB with MALLOC_ARENA_MAX=4 .* in the environment\)\n$/,
+    /^tempo-actors: --memory\.limit: memory\.limit is 150 MiB \(as set\), too little by \d+ MiB: 1 partition, 1 block builder and requests of up to 16 MiB need at least \d+ MiB \(\d+ MiB with MALLOC_ARENA_MAX=4 .* in the environment\)\n$/,
   )
 })
 

@@ -12,6 +12,32 @@ it('collects once for each time it was asked, and what was asked before its thre
   expect([collector.look(), collector.look()]).toEqual([true, false])
 })
 
+it('does not collect again what has not grown meanwhile', () => {
+  const memory = Pressure.create()
+  const pressure = new Pressure(memory)
+  const collector = new Collector(memory)
+  pressure.askToCollect()
+  expect(collector.look()).toBe(true)
+  pressure.askToCollect()
+  expect(collector.look()).toBe(false)
+  const grown = new ArrayBuffer(4 * 2 ** 20)
+  pressure.askToCollect()
+  expect(collector.look()).toBe(true)
+  expect(grown.byteLength).toBe(4 * 2 ** 20)
+})
+
+it('collects unasked when it has grown while most of the memory is used, and not all the time', () => {
+  const memory = Pressure.create()
+  const pressure = new Pressure(memory)
+  const collector = new Collector(memory)
+  expect(collector.spare()).toBe(false)
+  pressure.isHigh = true
+  expect(collector.spare()).toBe(true)
+  const grown = new ArrayBuffer(8 * 2 ** 20)
+  expect(collector.spare()).toBe(false) // it would take more than a tenth of the thread's time
+  expect(grown.byteLength).toBe(8 * 2 ** 20)
+})
+
 it('frees buffers that nothing holds, which a resting thread would keep', async () => {
   const memory = Pressure.create()
   const collector = new Collector(memory)

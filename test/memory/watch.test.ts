@@ -50,6 +50,23 @@ function setUp() {
   return { at, lines, text, watch, clock, pressure, set: (mib: number) => (rss_mib = mib) }
 }
 
+/** Of 512 MiB, 80 % are 409.6. */
+it('has garbage collected each five seconds while most of the memory is used, and says that it is', async () => {
+  const { at, watch, clock, pressure, set } = setUp()
+  expect([at(405), pressure.isHigh, pressure.collections]).toEqual(['none', false, 0])
+  expect([at(415), pressure.isHigh, pressure.collections]).toEqual(['none', true, 1])
+  const running = watch.run()
+  await clock.advance(4_000)
+  expect(pressure.collections).toBe(1)
+  await clock.advance(2_000)
+  expect(pressure.collections).toBe(2)
+  set(300)
+  await clock.advance(10_000)
+  expect([pressure.isHigh, pressure.collections]).toEqual([false, 2])
+  watch.stop()
+  await running
+})
+
 /** Of 512 MiB, the doors close above 460.8 and open wide below 440.3. */
 describe('the watch', () => {
   it('closes the doors above the mark, and opens them when memory is well below', () => {

@@ -91,7 +91,7 @@ export default class Querier implements Actor {
     const pressure = new Pressure(shared.pressure!)
     this.#slots = new JobSlots({
       max: Math.min(config.querier.max_concurrent_queries, config.memory.queryJobs),
-      isMemoryHigh: () => pressure.level !== 'none',
+      isMemoryHigh: () => pressure.isHigh,
     })
   }
 

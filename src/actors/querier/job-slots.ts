@@ -2,7 +2,7 @@
 
 export interface JobSlotsOptions {
   readonly max: number
-  /** True while the process is near its memory limit: then one job at a time. */
+  /** True while the process uses most of its memory: then one job at a time. */
   readonly isMemoryHigh: () => boolean
 }
 
