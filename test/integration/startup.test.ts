@@ -313,6 +313,9 @@ describe('what it takes in', () => {
   }
 })
 
+/** Slices that may be cut while one request of the largest size is taken. */
+const CUTS_MAX = 2
+
 async function expectFound(
   base: string,
   service: string,
@@ -322,9 +325,10 @@ async function expectFound(
     expect(await spanIds(base, traceId), traceId).toEqual(sent)
   }
   const found = await search(base, `{ resource.service.name = "${service}" }`)
-  expect(found).toEqual(
-    new Map(traces.map(({ traceId, spanIds: { length } }) => [traceId, length])),
-  )
+  expect([...found.keys()].sort()).toEqual(traces.map(({ traceId }) => traceId).sort())
+  // Of a trace that a cut divides, a search tells the matches of the larger part, as Tempo does of one in two blocks.
+  const divided = traces.filter(({ traceId, spanIds }) => found.get(traceId) !== spanIds.length)
+  expect(divided.length).toBeLessThanOrEqual(CUTS_MAX)
 }
 
 async function post(
