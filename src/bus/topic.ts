@@ -113,3 +113,9 @@ export function openRings(
     .map((name) => new Ring(shared[name]!))
     .sort((a, b) => a.partition - b.partition)
 }
+
+/** How far a group has committed each of the partitions: what the completion table of requests is held against. */
+export function committedBy(rings: readonly Ring[], group: string): (partition: number) => number {
+  const groups = rings.map((ring) => ring.groupIndex(group))
+  return (partition) => rings[partition]?.committed(groups[partition]!) ?? 0
+}

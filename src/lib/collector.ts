@@ -2,8 +2,8 @@
  * Owns collecting this thread's garbage when the process as a whole is short of memory. V8 looks at each heap alone and not
  * at buffers beside it: a thread that rests would keep what it no longer needs for as long as it rests.
  */
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { getHeapStatistics } from 'node:v8'
+import { collectGarbage } from './garbage.js'
 import { Pressure } from './pressure.js'
 import { systemClock } from './time.js'
 
@@ -16,7 +16,6 @@ const TIME_SHARE = 10
 
 export class Collector {
   readonly #pressure: Pressure | undefined
-  #collect: (() => void) | undefined
   #done = 0
   /** After the last collection. */
   #left_bytes = 0
@@ -28,7 +27,7 @@ export class Collector {
     this.#done = this.#pressure?.collections ?? 0
   }
 
-  /** Collects when that was asked since the last look and is worth it: some ten milliseconds for a heap of ten MiB. */
+  /** Collects when that was asked since the last look and is worth it. */
   look(): boolean {
     const asked = this.#pressure?.collections ?? 0
     if (asked === this.#done) return false
@@ -48,9 +47,8 @@ export class Collector {
   }
 
   #run(): void {
-    this.#collect ??= collectFunction()
     const began_ms = systemClock.monotonic()
-    this.#collect()
+    collectGarbage()
     const ended_ms = systemClock.monotonic()
     this.#notBefore_ms = ended_ms + TIME_SHARE * (ended_ms - began_ms)
     this.#left_bytes = inUse_bytes()
@@ -60,10 +58,4 @@ export class Collector {
 function inUse_bytes(): number {
   const { used_heap_size, external_memory } = getHeapStatistics()
   return used_heap_size + external_memory
-}
-
-/** Node gives no other door to it than the flag. */
-function collectFunction(): () => void {
-  setFlagsFromString('--expose-gc')
-  return runInNewContext('gc') as () => void
 }

@@ -14,7 +14,7 @@ import { RingIngest } from '../../src/actors/receiver/ring-ingest.js'
 import type { BackendWorkerAsks } from '../../src/actors/backend-worker/contract.js'
 import { AckReceiver } from '../../src/bus/acks.js'
 import type { Actor, Context } from '../../src/bus/actor.js'
-import { openRings } from '../../src/bus/topic.js'
+import { committedBy, openRings } from '../../src/bus/topic.js'
 import type { Config } from '../../src/config.js'
 import type { ColumnSource } from '../../src/otlp/columns.js'
 import { Catalog } from '../../src/storage/catalog.js'
@@ -46,10 +46,9 @@ export class EdgeReceiver implements Actor {
     const ingress = openRings(shared, INGRESS_TOPIC)
     const traces = openRings(shared, TRACES_TOPIC)
     this.#acks = new AckReceiver(shared.acks!)
-    const groups = traces.map((ring) => ring.groupIndex(LIVESTORE_GROUP))
     this.#pending = new Pending({
       acks: this.#acks,
-      committedOf: (partition) => traces[partition]?.committed(groups[partition]!) ?? 0,
+      committedOf: committedBy(traces, LIVESTORE_GROUP),
       spots: [this.#acks.marked, ...traces.map((ring) => ring.space)],
       timeout_ms: config.actors.ack_timeout_ms,
       clock,

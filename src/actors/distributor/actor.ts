@@ -10,7 +10,7 @@ import { assignGroup, countAttempt } from '../../bus/group.js'
 import { forgiveDeaths, lastDeath } from '../../bus/last-death.js'
 import { PoisonGuard, TrialRoom, type Death } from '../../bus/poison.js'
 import { BACK_PRESSURED, RECORD_TOO_LONG, type Ring } from '../../bus/ring.js'
-import { openRings } from '../../bus/topic.js'
+import { committedBy, openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
 import { limitsIn, type LimitsSource } from '../../limits/view.js'
@@ -45,9 +45,8 @@ export default class Distributor implements Actor {
     this.#metrics = new DistributorMetrics(new Metrics(ctx.shared[`metrics-${ctx.component}`]))
     this.#acks = new AckMarker(ctx.shared.acks!)
     this.#ingress = openRings(ctx.shared, INGRESS_TOPIC)
-    const traces = (this.#traces = openRings(ctx.shared, TRACES_TOPIC))
-    const groups = traces.map((ring) => ring.groupIndex(LIVESTORE_GROUP))
-    this.#committedOf = (partition) => traces[partition]?.committed(groups[partition]!) ?? 0
+    this.#traces = openRings(ctx.shared, TRACES_TOPIC)
+    this.#committedOf = committedBy(this.#traces, LIVESTORE_GROUP)
     this.#limits = limitsIn(ctx.shared, ctx.config.overrides)
     this.#killer = ctx.config.actors.chaos ? poisonOf('distributor') : undefined
   }

@@ -4,7 +4,7 @@
  */
 import { AckReceiver } from '../../bus/acks.js'
 import type { Actor, Context } from '../../bus/actor.js'
-import { openRings } from '../../bus/topic.js'
+import { committedBy, openRings } from '../../bus/topic.js'
 import type { Config } from '../../config.js'
 import { Metrics } from '../../lib/metrics.js'
 import { limitsIn } from '../../limits/view.js'
@@ -41,10 +41,9 @@ export default class Receiver implements Actor {
     const ingress = openRings(shared, INGRESS_TOPIC)
     const traces = openRings(shared, TRACES_TOPIC)
     const acks = new AckReceiver(shared.acks!)
-    const groups = traces.map((ring) => ring.groupIndex(LIVESTORE_GROUP))
     this.#pending = new Pending({
       acks,
-      committedOf: (partition) => traces[partition]?.committed(groups[partition]!) ?? 0,
+      committedOf: committedBy(traces, LIVESTORE_GROUP),
       spots: [acks.marked, ...traces.map((ring) => ring.space)],
       timeout_ms: config.actors.ack_timeout_ms,
       clock,
