@@ -10,8 +10,8 @@
  * - Each park ends after RECHECK_MS: the thread that should have woken us may have died between its
  *   store and its notify.
  *
- * A pending waitAsync does not keep a thread alive (it does not ref the event loop): an actor must hold
- * its parentPort's message listener, or it exits while parked. The number of waiters is not lowered by
+ * A pending waitAsync does not keep a thread alive (it does not ref the event loop), the re-check's timer does for as long as
+ * that runs: an actor must hold its parentPort's message listener, or it exits while parked. The number of waiters is not lowered by
  * a waiter that is terminated; too high a number costs wakers a needless notify (40 ns), nothing else.
  */
 import { systemClock, type Clock } from '../lib/time.js'

@@ -21,7 +21,7 @@ export interface MergeRoomOptions {
 
 export class MergeRoom {
   readonly #options: MergeRoomOptions
-  #looks: number[] = []
+  readonly #looks: number[] = []
 
   constructor(options: MergeRoomOptions) {
     this.#options = options
