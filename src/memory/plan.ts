@@ -30,14 +30,16 @@ const GROUP_BYTES_PER_SPAN = 2240
 const PARQUET_MIB = 20
 /** From this limit on there is room for them beside columns of as many spans as else. */
 const PARQUET_WHOLE_MIB = 576
-/** Columns that one job of a query has in memory at once. */
-const JOB_MIB = 4
+/** Columns that one job of a query has in memory at once: those of one row group, 6 to 8 MiB for a query of many attributes. */
+const JOB_MIB = 8
 /**
  * Heaps grow, buffers wait for their collection, and above all the allocator keeps what was freed: what this takes at the
  * least, with glibc as it comes and with one that was told to keep little.
  */
 const RESERVE_LEAST_MIB = 104
 const RESERVE_LEAST_TUNED_MIB = 40
+/** Of the memory of queries, what open blocks may keep for the next query: one part in so many. */
+const OPEN_PART = 4
 /** Heap of a worker at rest with room to collect in; it may grow by the whole reserve. */
 const HEAP_AT_REST_MIB = 32
 
@@ -51,9 +53,9 @@ interface Growth {
   readonly above: number
 }
 /** An arena may have 2 GiB. */
-const HEADS: Growth = { least_mib: 16, usual_mib: 64, most_mib: 1024, below: 0.45, above: 1 / 4 }
+const HEADS: Growth = { least_mib: 16, usual_mib: 48, most_mib: 1024, below: 0.35, above: 1 / 4 }
 const INFLIGHT: Growth = { least_mib: 4, usual_mib: 18, most_mib: 128, below: 1 / 8, above: 1 / 16 }
-const QUERIES: Growth = { least_mib: 4, usual_mib: 24, most_mib: 1024, below: 1 / 8, above: 1 / 6 }
+const QUERIES: Growth = { least_mib: 12, usual_mib: 48, most_mib: 1024, below: 0.3, above: 1 / 6 }
 const RING_LEAST = MIB
 const RING_MOST = 16 * MIB
 /** The longest record is a quarter of its ring, and a request is split into at most 32 (a little is lost in the splitting). */
@@ -145,7 +147,8 @@ export function planMemory(request: MemoryRequest): MemoryPlan | MemoryProblem {
 
 /** The least limit with which these settings fit. */
 export function leastLimit_bytes(request: MemoryRequest): number {
-  // The parts never shrink as the limit grows, so what is missing at one limit is missing from every smaller one too.
+  // With the smallest row groups the parts never shrink as the limit grows, so what is missing at one limit is missing from
+  // every smaller one too.
   for (let mib = AT_REST_MIB; ;) {
     const missing_bytes = leastReserve_bytes(request) - sizesFor(mib * MIB, request).reserve_bytes
     if (missing_bytes <= 0) return mib * MIB
@@ -189,7 +192,16 @@ interface Sizes {
   readonly reserve_bytes: number
 }
 
+/** Row groups are as large as fits beside what was set by hand. */
 function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
+  const choices = groupSpansFor(limit_bytes, request.buildsParquet ?? false)
+  const [largest, ...smaller] = choices.map((spans) => sizesWith(spans, limit_bytes, request))
+  const least_bytes = leastReserve_bytes(request)
+  const fits = (sizes: Sizes) => sizes.reserve_bytes >= least_bytes
+  return fits(largest!) ? largest! : (smaller.find(fits) ?? smaller.at(-1) ?? largest!)
+}
+
+function sizesWith(groupSpans: number, limit_bytes: number, request: MemoryRequest): Sizes {
   const { partitions, builders, maxMessage_bytes, buildsParquet = false } = request
   const head_bytes = request.head_bytes || grown(HEADS, limit_bytes)
   const ring = derivedRing_bytes(limit_bytes, partitions, maxMessage_bytes)
@@ -197,7 +209,6 @@ function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
   const ingress_bytes = request.ingress_bytes || Math.min(ring, ring_bytes)
   const inflight_bytes = Math.max(maxMessage_bytes, grown(INFLIGHT, limit_bytes))
   const queries_bytes = grown(QUERIES, limit_bytes)
-  const groupSpans = groupSpansFor(limit_bytes, buildsParquet)
   const builder_mib = BUILDER_MIB + (buildsParquet ? PARQUET_MIB : 0)
   const builder_bytes = builder_mib * MIB + groupSpans * GROUP_BYTES_PER_SPAN
   const parts: MemoryPart[] = [
@@ -249,11 +260,14 @@ function derivedRing_bytes(
   return Math.max(within(share, RING_LEAST, RING_MOST), Math.min(needed, RING_MOST))
 }
 
-/** Larger groups compress better and are scanned faster; their columns are what a builder holds. Parquet's row groups are its own. */
-function groupSpansFor(limit_bytes: number, buildsParquet: boolean): number {
-  if (buildsParquet) return limit_bytes >= PARQUET_WHOLE_MIB * MIB ? 16_384 : 4096
-  if (limit_bytes >= DEFAULT_MOST_MIB * MIB) return 16_384
-  return limit_bytes >= 440 * MIB ? 8192 : 4096
+/**
+ * Larger groups compress better and are scanned faster; their columns are what a builder holds. The largest first.
+ * Parquet's row groups are its own, these are the parts of one.
+ */
+function groupSpansFor(limit_bytes: number, buildsParquet: boolean): readonly number[] {
+  if (buildsParquet) return limit_bytes >= PARQUET_WHOLE_MIB * MIB ? [16_384, 4096] : [4096]
+  if (limit_bytes >= DEFAULT_MOST_MIB * MIB) return [16_384, 8192, 4096]
+  return limit_bytes >= 440 * MIB ? [8192, 4096] : [4096]
 }
 
 function planOf(
@@ -266,7 +280,7 @@ function planOf(
   assert(sum === limit_bytes, `memory parts make ${sum} bytes, the limit is ${limit_bytes}`)
   const young_mib = 4
   const write = HEAP_AT_REST_MIB + Math.floor(reserve_bytes / MIB)
-  const open_bytes = floorTo(queries_bytes / 3, MIB)
+  const open_bytes = floorTo(queries_bytes / OPEN_PART, MIB)
   const filters_bytes = Math.floor(open_bytes / 4)
   return {
     ...limit,

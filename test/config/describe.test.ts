@@ -21,15 +21,15 @@ it('says what listens where, where data lives and how memory is divided', () => 
     'data      blockpack1 blocks in /here/tempo-data/blocks',
     "memory    limit 512 MiB (the default where the machine's 8 GiB allow it); requests are refused above 461 MiB",
     'memory    175 MiB  Node, its code, and every thread at rest',
-    'memory     64 MiB  live heads',
-    'memory     21 MiB  hash tables of the live heads',
-    'memory     16 MiB  ids of spans whose heads were cut lately',
+    'memory     48 MiB  live heads',
+    'memory     16 MiB  hash tables of the live heads',
+    'memory     12 MiB  ids of spans whose heads were cut lately',
     'memory     16 MiB  rings of 1 partition: 8 MiB (ingress), 8 MiB (traces) each',
     'memory      8 MiB  catalogs, acks, metrics',
     'memory     18 MiB  requests in flight',
     'memory     64 MiB  1 block builder, 16384 spans at a time',
-    'memory     24 MiB  open blocks and jobs of queries',
-    'memory    106 MiB  heaps, buffers, and what the allocator keeps',
+    'memory     48 MiB  open blocks and jobs of queries',
+    'memory    107 MiB  heaps, buffers, and what the allocator keeps',
   ])
 })
 

@@ -123,7 +123,7 @@ describe('the watch', () => {
     at(400)
     const metrics = await text()
     expect(metrics).toContain('tempo_actors_memory_limit_bytes 536870912')
-    expect(metrics).toContain('tempo_actors_memory_budget_bytes{part="heads"} 67108864')
+    expect(metrics).toContain('tempo_actors_memory_budget_bytes{part="heads"} 50331648')
     expect(metrics).toContain(`tempo_actors_memory_resident_bytes{kind="file"} ${47 * MIB}`)
     expect(metrics).toContain(`tempo_actors_memory_resident_peak_bytes ${470 * MIB}`)
     expect(metrics).toContain('tempo_actors_memory_near_limit_total 1')

@@ -31,7 +31,7 @@ const KEPT_DIRECTORY_BYTES = 64 * 1024
 const KEPT_PAGE_BYTES = 160
 const ID_BYTES = 16
 /** Strings taken from pages after which new groups start a new dictionary, so that a long scan does not collect the block. */
-const MAX_INTERNED_BYTES = 16 * 2 ** 20
+const MAX_INTERNED_BYTES = 4 * 2 ** 20
 
 interface Opened {
   readonly meta: BlockMeta
