@@ -15,7 +15,7 @@ const MACHINE_SHARE = 0.25
 const DEFAULT_MOST_MIB = 512
 
 /** Resident when idle: Node and its code (47, mapped from files), eight threads and their heaps. */
-const AT_REST_MIB = 175
+const AT_REST_MIB = 185
 /** The writer's private hash tables: 42 bytes a live span, whose columns take 128. */
 const INDEX_BYTES_PER_HEAD_BYTE = 42 / 128
 /** What a livestore keeps of heads that are cut, to know a late retry by. */
@@ -53,7 +53,7 @@ interface Growth {
   readonly above: number
 }
 /** An arena may have 2 GiB. */
-const HEADS: Growth = { least_mib: 16, usual_mib: 48, most_mib: 1024, below: 0.35, above: 1 / 4 }
+const HEADS: Growth = { least_mib: 16, usual_mib: 40, most_mib: 1024, below: 0.35, above: 1 / 4 }
 const INFLIGHT: Growth = { least_mib: 4, usual_mib: 18, most_mib: 128, below: 1 / 8, above: 1 / 16 }
 const QUERIES: Growth = { least_mib: 12, usual_mib: 48, most_mib: 1024, below: 0.3, above: 1 / 6 }
 const RING_LEAST = MIB
@@ -65,8 +65,8 @@ const RINGS_PER_MESSAGE = 1 / 4
 const ROUNDING_BYTES = 3 * MIB
 
 /** New requests are refused above the first share of the limit, until the second is reached. */
-const REFUSE_ABOVE = 0.9
-const RESUME_BELOW = 0.86
+const REFUSE_ABOVE = 0.88
+const RESUME_BELOW = 0.84
 
 export interface MemoryRequest {
   /** 0 = not set: a share of what is available. */
@@ -255,7 +255,7 @@ function derivedRing_bytes(
   partitions: number,
   maxMessage_bytes: number,
 ): number {
-  const share = 2 ** Math.floor(Math.log2(limit_bytes / (64 * partitions)))
+  const share = 2 ** Math.floor(Math.log2(limit_bytes / (128 * partitions)))
   const needed = 2 ** Math.ceil(Math.log2(maxMessage_bytes * RINGS_PER_MESSAGE))
   return Math.max(within(share, RING_LEAST, RING_MOST), Math.min(needed, RING_MOST))
 }

@@ -62,8 +62,8 @@ describe('the built-in defaults', () => {
     expect(config.distributor.max_recv_msg_size_bytes).toBe(16 * 2 ** 20)
     expect(config.actors.bus).toEqual({
       partitions: 1,
-      ring_bytes: 8 * 2 ** 20,
-      ingress_bytes: 8 * 2 ** 20,
+      ring_bytes: 4 * 2 ** 20,
+      ingress_bytes: 4 * 2 ** 20,
     })
   })
 

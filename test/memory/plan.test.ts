@@ -41,7 +41,7 @@ describe('the default', () => {
   it('is 512 MiB where there is plenty, with the sizes that were measured', () => {
     const { limit_bytes, head_bytes, ring_bytes, ingress_bytes, groupSpans, origin } = plan()
     expect(limit_bytes).toBe(512 * MIB)
-    expect([head_bytes, ring_bytes, ingress_bytes]).toEqual([48 * MIB, 4 * MIB, 4 * MIB])
+    expect([head_bytes, ring_bytes, ingress_bytes]).toEqual([40 * MIB, 4 * MIB, 4 * MIB])
     expect(groupSpans).toBe(16_384)
     expect(origin).toBe("the default where the machine's 16 GiB allow it")
   })
@@ -61,7 +61,7 @@ describe('the default', () => {
       isAllocatorTuned: true,
     })
     expect(limit_bytes).toBe(368 * MIB)
-    expect(head_bytes).toBeLessThan(48 * MIB)
+    expect(head_bytes).toBeLessThan(40 * MIB)
     expect(groupSpans).toBeLessThan(16_384)
     expect(origin).toBe("92 % of the container's 400 MiB")
   })
@@ -136,8 +136,8 @@ describe('a plan', () => {
   })
 
   it('takes smaller row groups for what is set by hand, before it is refused', () => {
-    const { head_bytes, groupSpans } = plan({ head_bytes: 64 * MIB })
-    expect([head_bytes, groupSpans]).toEqual([64 * MIB, 4096])
+    const { head_bytes, groupSpans } = plan({ head_bytes: 48 * MIB })
+    expect([head_bytes, groupSpans]).toEqual([48 * MIB, 8192])
     for (let mib = 48; mib < 200; mib++) {
       const made = planMemory({ ...REQUEST, head_bytes: mib * MIB })
       if ('text' in made) expect(made.text).toMatch(/ the process needs \d+ MiB, \d+ MiB more;/)
