@@ -103,6 +103,7 @@ const DOORS: Record<string, readonly string[]> = {
   'prom-client': ['src/lib/metrics.ts'],
   protobufjs: ['src/otlp/proto.ts'],
   re2js: ['src/traceql/regex.ts'],
+  koffi: ['src/memory/trim.ts'],
   yaml: ['src/config/'],
   'zod/mini': ['src/config/'],
   // A look at S3 whose memory goes with its thread; and threadId, for names of temporary files that no other thread has.

@@ -1,6 +1,6 @@
 /** Owns the way from the settings to the memory plan. */
 import type { AvailableMemory } from '../memory/available.js'
-import { isAllocatorTuned } from '../memory/allocator.js'
+import { allocatorOf } from '../memory/allocator.js'
 import { planMemory, type MemoryPlan, type MemoryProblem } from '../memory/plan.js'
 import { DEFAULT_RECV_MIB, type Settings } from './schema.js'
 
@@ -20,7 +20,7 @@ export function toMemory(
     builders: live_store.complete_block_concurrency,
     buildsParquet: versions.some((version) => version.startsWith('vParquet')),
     maxMessage_bytes: (grpc?.max_recv_msg_size_mib ?? DEFAULT_RECV_MIB) * MIB,
-    isAllocatorTuned: isAllocatorTuned(env),
+    allocator: allocatorOf(env),
     ring_bytes: actors.bus.ring_bytes,
     ingress_bytes: actors.bus.ingress_bytes,
     head_bytes: actors.head_bytes,

@@ -5,7 +5,7 @@
 import { assert } from '../lib/assert.js'
 import { formatBytes } from '../lib/units.js'
 import type { AvailableMemory } from './available.js'
-import { TUNED } from './allocator.js'
+import { TUNED, type Allocator } from './allocator.js'
 
 const MIB = 2 ** 20
 
@@ -32,12 +32,8 @@ const PARQUET_MIB = 20
 const PARQUET_WHOLE_MIB = 576
 /** Columns that one job of a query has in memory at once: those of one row group, 6 to 8 MiB for a query of many attributes. */
 const JOB_MIB = 8
-/**
- * Heaps grow, buffers wait for their collection, and above all the allocator keeps what was freed: what this takes at the
- * least, with glibc as it comes and with one that was told to keep little.
- */
-const RESERVE_LEAST_MIB = 104
-const RESERVE_LEAST_TUNED_MIB = 40
+/** Heaps grow, buffers wait for their collection, and above all the allocator keeps what was freed: what this takes at the least. */
+const RESERVE_LEAST_MIB: Record<Allocator, number> = { keeps: 104, trims: 56, tuned: 40 }
 /** Of the memory of queries, what open blocks may keep for the next query: one part in so many. */
 const OPEN_PART = 4
 /** Heap of a worker at rest with room to collect in; it may grow by the whole reserve. */
@@ -78,8 +74,7 @@ export interface MemoryRequest {
   /** New blocks are parquet; those of single tenants, which may change while we run, are not asked. */
   readonly buildsParquet?: boolean // default false
   readonly maxMessage_bytes: number
-  /** The allocator gives freed memory back. */
-  readonly isAllocatorTuned: boolean
+  readonly allocator: Allocator
   /** Set by hand; 0 = derived. */
   readonly ring_bytes: number
   readonly ingress_bytes: number
@@ -175,8 +170,8 @@ function limitOf(request: MemoryRequest): { limit_bytes: number; origin: string 
   return { limit_bytes: wanted, origin: `${Math.round(share * 100)} % of ${ofIt}` }
 }
 
-function leastReserve_bytes({ isAllocatorTuned }: MemoryRequest): number {
-  return (isAllocatorTuned ? RESERVE_LEAST_TUNED_MIB : RESERVE_LEAST_MIB) * MIB
+function leastReserve_bytes({ allocator }: MemoryRequest): number {
+  return RESERVE_LEAST_MIB[allocator] * MIB
 }
 
 interface Sizes {
@@ -323,8 +318,8 @@ function misfit(limit_bytes: number, origin: string, request: MemoryRequest): Me
 }
 
 function tunedHint(request: MemoryRequest): string {
-  if (request.isAllocatorTuned) return ''
-  const least_bytes = leastLimit_bytes({ ...request, isAllocatorTuned: true })
+  if (request.allocator !== 'keeps') return ''
+  const least_bytes = leastLimit_bytes({ ...request, allocator: 'tuned' })
   return ` (${inMib(least_bytes)} with ${TUNED} in the environment)`
 }
 

@@ -10,6 +10,7 @@ import type { Clock } from '../lib/time.js'
 import { formatBytes } from '../lib/units.js'
 import type { MemoryPlan } from './plan.js'
 import { residentMemory, type ResidentMemory } from './resident.js'
+import type { Trim } from './trim.js'
 
 const INTERVAL_MS = 1000
 /** Near the limit, it is looked at more often. */
@@ -19,6 +20,11 @@ const CLOSED_MS = 2000
 /** Above this share of the limit nothing is refused yet, but queriers do one job at a time, and threads collect their garbage so often. */
 const HIGH_SHARE = 0.8
 const COLLECT_EVERY_MS = 5000
+/** What was freed is given back to the kernel when the resident memory has grown by so much since the last time. */
+const TRIM_GROWN_BYTES = 16 * 2 ** 20
+const TRIM_EVERY_MS = 15_000
+/** Every thread has collected its garbage by then. */
+const TRIM_AFTER_MS = 750
 /** Memory that grows by this share of the limit while little is taken closes the doors again. */
 const GROWTH_SHARE = 0.015
 
@@ -29,6 +35,8 @@ export interface MemoryWatchOptions {
   readonly clock: Clock
   readonly log: Log
   readonly read?: () => ResidentMemory
+  /** Absent where freed memory cannot be given back. */
+  readonly trim?: Trim | undefined
 }
 
 export class MemoryWatch {
@@ -39,12 +47,18 @@ export class MemoryWatch {
   readonly #level: Gauge
   readonly #near: Counter
   readonly #closed_seconds: Counter
+  readonly #givenBack: Counter
   #peak_bytes = 0
   /** When the level was last changed, and when it was last `none`. */
   #since_ms = 0
   #nearSince_ms = 0
   #lookedAt_ms: number
   #collectedAt_ms = -Infinity
+  /** Since the last trim. */
+  #hasCollected = false
+  #trimmedAt_ms = -Infinity
+  /** Resident after the last time. */
+  #trimmed_bytes = 0
   /** Resident when the doors were opened a little. */
   #open_bytes = 0
 
@@ -81,6 +95,10 @@ export class MemoryWatch {
       'tempo_actors_memory_closed_seconds_total',
       'Time in which new requests were refused because the limit was near.',
     )
+    this.#givenBack = metrics.counter(
+      'tempo_actors_memory_given_back_bytes_total',
+      'Resident memory that the allocator kept and was made to give back to the kernel.',
+    )
     this.#lookedAt_ms = options.clock.monotonic()
   }
 
@@ -90,7 +108,10 @@ export class MemoryWatch {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       this.look()
-      await clock.sleep(pressure.level === 'none' ? INTERVAL_MS : INTERVAL_NEAR_MS, signal)
+      await clock.sleep(
+        pressure.isHigh || pressure.level !== 'none' ? INTERVAL_NEAR_MS : INTERVAL_MS,
+        signal,
+      )
     }
   }
 
@@ -99,13 +120,36 @@ export class MemoryWatch {
   }
 
   look(): void {
-    const resident = (this.#options.read ?? residentMemory)()
+    const resident = this.#trimmed(this.#read())
     this.#resident.labels('anonymous').set(resident.anonymous_bytes)
     this.#resident.labels('shared').set(resident.shared_bytes)
     this.#resident.labels('file').set(resident.file_bytes)
     this.#peak_bytes = Math.max(this.#peak_bytes, resident.total_bytes)
     this.#peak.set(this.#peak_bytes)
     this.#judge(resident)
+  }
+
+  #read(): ResidentMemory {
+    return (this.#options.read ?? residentMemory)()
+  }
+
+  /** Gives back what is free, when there may be much of it: after threads collected their garbage, and as memory grows. */
+  #trimmed(before: ResidentMemory): ResidentMemory {
+    const { trim, clock } = this.#options
+    if (!trim) return before
+    const now_ms = clock.monotonic()
+    const hasCollected = this.#hasCollected && now_ms - this.#collectedAt_ms >= TRIM_AFTER_MS
+    const hasGrown =
+      before.total_bytes - this.#trimmed_bytes >= TRIM_GROWN_BYTES &&
+      now_ms - this.#trimmedAt_ms >= TRIM_EVERY_MS
+    if (!hasCollected && !hasGrown) return before
+    trim()
+    const after = this.#read()
+    this.#hasCollected = false
+    this.#trimmedAt_ms = now_ms
+    this.#trimmed_bytes = after.total_bytes
+    this.#givenBack.inc(Math.max(0, before.total_bytes - after.total_bytes))
+    return after
   }
 
   #judge(resident: ResidentMemory): void {
@@ -132,6 +176,7 @@ export class MemoryWatch {
   #collect(now_ms: number): void {
     this.#options.pressure.askToCollect()
     this.#collectedAt_ms = now_ms
+    this.#hasCollected = true
   }
 
   #levelFor(total_bytes: number, before: PressureLevel, now_ms: number): PressureLevel {

@@ -17,7 +17,7 @@ const REQUEST: MemoryRequest = {
   partitions: 2,
   builders: 1,
   maxMessage_bytes: 16 * MIB,
-  isAllocatorTuned: false,
+  allocator: 'keeps',
   ring_bytes: 0,
   ingress_bytes: 0,
   head_bytes: 0,
@@ -58,7 +58,7 @@ describe('the default', () => {
   it('is most of a container, with smaller heads and groups', () => {
     const { limit_bytes, head_bytes, groupSpans, origin } = plan({
       ...container(400),
-      isAllocatorTuned: true,
+      allocator: 'tuned',
     })
     expect(limit_bytes).toBe(368 * MIB)
     expect(head_bytes).toBeLessThan(40 * MIB)
@@ -94,7 +94,7 @@ describe('a plan', () => {
         builders: one(1, 2, 4),
         buildsParquet: random.oneIn(2),
         maxMessage_bytes: one(1, 4, 16, 64) * MIB,
-        isAllocatorTuned: random.oneIn(2),
+        allocator: random.pick(['keeps', 'trims', 'tuned'] as const),
         ring_bytes: one(0, 0, 1, 4, 16) * MIB,
         ingress_bytes: one(0, 0, 1, 4, 16) * MIB,
         head_bytes: one(0, 0, 16, 100, 1000) * MIB,

@@ -9,14 +9,14 @@ import { MemoryWatch } from '../../src/memory/watch.js'
 
 const MIB = 2 ** 20
 
-function setUp() {
+function setUp(trim?: (mib: number) => number) {
   const plan = planMemory({
     limit_bytes: 512 * MIB,
     available: { bytes: 2 ** 34, of: 'machine' },
     partitions: 2,
     builders: 1,
     maxMessage_bytes: 16 * MIB,
-    isAllocatorTuned: false,
+    allocator: 'keeps',
     ring_bytes: 0,
     ingress_bytes: 0,
     head_bytes: 0,
@@ -40,6 +40,7 @@ function setUp() {
       shared_bytes: 0,
       file_bytes: 47 * MIB,
     }),
+    trim: trim && (() => void (rss_mib = trim(rss_mib))),
   })
   const at = (mib: number) => {
     rss_mib = mib
@@ -65,6 +66,37 @@ it('has garbage collected each five seconds while most of the memory is used, an
   expect([pressure.isHigh, pressure.collections]).toEqual([false, 2])
   watch.stop()
   await running
+})
+
+describe('what was freed', () => {
+  it('is given back as memory grows, not each second and not where it rests', async () => {
+    const trims: number[] = []
+    const { at, clock, text } = setUp((mib) => {
+      trims.push(mib)
+      return mib - 50
+    })
+    at(200)
+    at(300)
+    expect(trims).toEqual([200])
+    await clock.advance(15_000)
+    at(165)
+    expect(trims).toEqual([200])
+    at(260)
+    expect(trims).toEqual([200, 260])
+    expect(await text()).toContain(`tempo_actors_memory_given_back_bytes_total ${100 * MIB}`)
+  })
+
+  it('is given back once garbage is collected, and the doors that were closed for it open wide', async () => {
+    let freed_mib = 0
+    const { at, clock } = setUp((mib) => mib - freed_mib)
+    at(200)
+    freed_mib = 100
+    expect(at(480)).toBe('closed')
+    await clock.advance(500)
+    expect(at(480)).toBe('closed')
+    await clock.advance(1500)
+    expect(at(480)).toBe('none')
+  })
 })
 
 /** Of 512 MiB, the doors close above 450.6 and open wide below 430.1. */
