@@ -20,9 +20,9 @@ const CLOSED_MS = 2000
 /** Above this share of the limit nothing is refused yet, but queriers do one job at a time, and threads collect their garbage so often. */
 const HIGH_SHARE = 0.8
 const COLLECT_EVERY_MS = 5000
-/** What was freed is given back to the kernel when the resident memory has grown by so much since the last time. */
-const TRIM_GROWN_BYTES = 16 * 2 ** 20
-const TRIM_EVERY_MS = 15_000
+/** What was freed is given back to the kernel when the resident memory has grown by so much since the last time, and so often at most. */
+const TRIM = { grown_bytes: 16 * 2 ** 20, every_ms: 15_000 }
+const TRIM_HIGH = { grown_bytes: 4 * 2 ** 20, every_ms: 1000 }
 /** Every thread has collected its garbage by then. */
 const TRIM_AFTER_MS = 750
 /** Memory that grows by this share of the limit while little is taken closes the doors again. */
@@ -120,12 +120,13 @@ export class MemoryWatch {
   }
 
   look(): void {
-    const resident = this.#trimmed(this.#read())
+    const before = this.#read()
+    this.#peak_bytes = Math.max(this.#peak_bytes, before.total_bytes)
+    this.#peak.set(this.#peak_bytes)
+    const resident = this.#trimmed(before)
     this.#resident.labels('anonymous').set(resident.anonymous_bytes)
     this.#resident.labels('shared').set(resident.shared_bytes)
     this.#resident.labels('file').set(resident.file_bytes)
-    this.#peak_bytes = Math.max(this.#peak_bytes, resident.total_bytes)
-    this.#peak.set(this.#peak_bytes)
     this.#judge(resident)
   }
 
@@ -135,13 +136,14 @@ export class MemoryWatch {
 
   /** Gives back what is free, when there may be much of it: after threads collected their garbage, and as memory grows. */
   #trimmed(before: ResidentMemory): ResidentMemory {
-    const { trim, clock } = this.#options
+    const { trim, clock, pressure } = this.#options
     if (!trim) return before
+    const { grown_bytes, every_ms } = pressure.isHigh ? TRIM_HIGH : TRIM
     const now_ms = clock.monotonic()
     const hasCollected = this.#hasCollected && now_ms - this.#collectedAt_ms >= TRIM_AFTER_MS
     const hasGrown =
-      before.total_bytes - this.#trimmed_bytes >= TRIM_GROWN_BYTES &&
-      now_ms - this.#trimmedAt_ms >= TRIM_EVERY_MS
+      before.total_bytes - this.#trimmed_bytes >= grown_bytes &&
+      now_ms - this.#trimmedAt_ms >= every_ms
     if (!hasCollected && !hasGrown) return before
     trim()
     const after = this.#read()

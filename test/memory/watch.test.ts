@@ -83,6 +83,7 @@ describe('what was freed', () => {
     expect(trims).toEqual([200])
     at(260)
     expect(trims).toEqual([200, 260])
+    expect(await text()).toContain(`tempo_actors_memory_resident_peak_bytes ${300 * MIB}`)
     expect(await text()).toContain(`tempo_actors_memory_given_back_bytes_total ${100 * MIB}`)
   })
 
