@@ -33,7 +33,7 @@ const PARQUET_WHOLE_MIB = 576
 /** Columns that one job of a query has in memory at once: those of one row group, 6 to 8 MiB for a query of many attributes. */
 const JOB_MIB = 8
 /** Heaps grow, buffers wait for their collection, and above all the allocator keeps what was freed: what this takes at the least. */
-const RESERVE_LEAST_MIB: Record<Allocator, number> = { keeps: 104, trims: 72, tuned: 40 }
+const RESERVE_LEAST_MIB: Record<Allocator, number> = { keeps: 104, trims: 92, tuned: 40 }
 /** Of the memory of queries, what open blocks may keep for the next query: one part in so many. */
 const OPEN_PART = 4
 /** Heap of a worker at rest with room to collect in; it may grow by the whole reserve. */
