@@ -1,4 +1,4 @@
-/** Owns a real Tempo for tests: one process over a local folder of blocks, on free ports, with its own state; stopped by its pid. */
+/** Owns a real Tempo for tests: one process over a folder of blocks or a bucket, on free ports, with its own state; stopped by its pid. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,17 @@ const POLL_MS = 250
 const OUTPUT_CHARS = 4000
 const REQUEST_MS = 60_000
 
+export interface TempoOptions {
+  /** Blocks are in this bucket, not in the folder `blocks`. */
+  readonly s3?: { bucket: string; endpoint: string; access_key: string; secret_key: string }
+  /** The encoding of the blocks that it makes of what it is sent. */
+  readonly version?: string // default Tempo's
+  /** A block is closed after this. */
+  readonly maxBlockDuration_s?: number // default 3
+  /** Merges blocks, as soon as it has two. */
+  readonly isCompacting?: boolean
+}
+
 export class Tempo {
   #child: ChildProcess | undefined
   #output = ''
@@ -20,6 +31,9 @@ export class Tempo {
   private constructor(
     readonly folder: string,
     readonly port: number,
+    /** Takes OTLP over HTTP. */
+    readonly otlp: number,
+    private readonly options: TempoOptions,
   ) {}
 
   /** Where its blocks are to be put, before `run`. */
@@ -28,9 +42,9 @@ export class Tempo {
   }
 
   /** A folder for one; it runs only when `run` is called. */
-  static async prepare(): Promise<Tempo> {
+  static async prepare(options: TempoOptions = {}): Promise<Tempo> {
     const folder = await mkdtemp(join(tmpdir(), 'tempo-'))
-    const tempo = new Tempo(folder, await freePort())
+    const tempo = new Tempo(folder, await freePort(), await freePort(), options)
     await mkdir(tempo.blocks)
     return tempo
   }
@@ -38,9 +52,10 @@ export class Tempo {
   async run(): Promise<void> {
     const program = peerPath('tempo')
     if (program === undefined) throw new Error('there is no tempo to run')
-    const file = join(this.folder, 'tempo.yaml')
-    await writeFile(file, await this.#config())
-    const child = spawn(program, [`-config.file=${file}`], { stdio: ['ignore', 'pipe', 'pipe'] })
+    await writeFile(this.#file, await this.#config())
+    const child = spawn(program, [`-config.file=${this.#file}`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     this.#child = child
     const note = (text: string) => {
       this.#output = (this.#output + text).slice(-OUTPUT_CHARS)
@@ -68,13 +83,27 @@ export class Tempo {
     return JSON.parse(Buffer.from(await this.get(path, parameters)).toString()) as unknown
   }
 
-  /** What tempo-cli prints about the blocks; throws when it fails. */
+  /** What tempo-cli prints about the blocks; throws when it fails. For those in a bucket `run` has to be called before. */
   async cli(command: readonly string[], args: readonly string[]): Promise<string> {
     const program = peerPath('tempo-cli')
     if (program === undefined) throw new Error('there is no tempo-cli to run')
-    const all = [...command, '--backend=local', '--bucket', this.blocks, ...args]
+    const place = this.options.s3
+      ? ['--config-file', this.#file]
+      : ['--backend=local', '--bucket', this.blocks]
+    const all = [...command, ...place, ...args]
     const { stdout, stderr } = await promisify(execFile)(program, all, { maxBuffer: 1 << 26 })
     return stdout + stderr
+  }
+
+  /** Sends an ExportTraceServiceRequest; throws when it is not taken. */
+  async push(request: Uint8Array): Promise<void> {
+    const reply = await fetch(`http://127.0.0.1:${this.otlp}/v1/traces`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-protobuf' },
+      body: Buffer.from(request),
+      signal: AbortSignal.timeout(REQUEST_MS),
+    })
+    if (!reply.ok) throw new Error(`tempo took no spans: ${reply.status} ${await reply.text()}`)
   }
 
   async stop(): Promise<void> {
@@ -89,6 +118,10 @@ export class Tempo {
     await rm(this.folder, { recursive: true, force: true })
   }
 
+  get #file(): string {
+    return join(this.folder, 'tempo.yaml')
+  }
+
   async #isReady(): Promise<boolean> {
     try {
       await this.get('/ready')
@@ -98,21 +131,27 @@ export class Tempo {
     }
   }
 
-  /** Everything below its folder and on 127.0.0.1; blocks are neither compacted nor dropped for their age. */
+  /** Everything below its folder and on 127.0.0.1; what it is sent becomes blocks within seconds, and none are dropped for their age. */
   async #config(): Promise<string> {
-    const [grpc, gossip, otlp] = await Promise.all([freePort(), freePort(), freePort()])
+    const [grpc, gossip] = await Promise.all([freePort(), freePort()])
     const at = (name: string) => JSON.stringify(join(this.folder, name))
+    const { s3, version, isCompacting = false, maxBlockDuration_s = 3 } = this.options
+    const place = s3
+      ? `backend: s3, s3: ${JSON.stringify({ ...s3, insecure: true, forcepathstyle: true })}`
+      : `backend: local, local: { path: ${at('blocks')} }`
+    const block = version === undefined ? '' : `block: { version: ${version} }, `
     return `target: all
 server: { http_listen_address: 127.0.0.1, http_listen_port: ${this.port}, grpc_listen_address: 127.0.0.1, grpc_listen_port: ${grpc}, log_level: warn }
 memberlist: { bind_addr: [127.0.0.1], bind_port: ${gossip}, advertise_addr: 127.0.0.1 }
-distributor: { receivers: { otlp: { protocols: { grpc: { endpoint: "127.0.0.1:${otlp}" } } } } }
-live_store: { wal: { path: ${at('live')} }, shutdown_marker_dir: ${at('marker')}, ring: { instance_addr: 127.0.0.1, instance_interface_names: [lo] } }
+distributor: { receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:${this.otlp}" } } } } }
+live_store: { wal: { path: ${at('live')} }, shutdown_marker_dir: ${at('marker')}, ring: { instance_addr: 127.0.0.1, instance_interface_names: [lo] }, flush_check_period: 1s, max_trace_idle: 1s, max_trace_live: 2s, max_block_duration: ${maxBlockDuration_s}s }
 block_builder: { wal: { path: ${at('builder')} } }
-backend_scheduler: { local_work_path: ${at('work')} }
+backend_scheduler: { local_work_path: ${at('work')}, maintenance_interval: 2s, provider: { compaction: { measure_interval: 1s, min_cycle_interval: 1s } } }
+backend_worker: { backoff: { max_period: 1s } }
 query_frontend: { search: { query_backend_after: 31s }, metrics: { query_backend_after: 31s } }
 usage_report: { reporting_enabled: false }
-storage: { trace: { backend: local, local: { path: ${at('blocks')} }, wal: { path: ${at('wal')} }, blocklist_poll: 2s } }
-overrides: { defaults: { compaction: { compaction_disabled: true, block_retention: 1000000h } } }
+storage: { trace: { ${place}, ${block}wal: { path: ${at('wal')} }, blocklist_poll: 2s } }
+overrides: { defaults: { compaction: { compaction_disabled: ${String(!isCompacting)}, block_retention: 1000000h } } }
 `
   }
 }
