@@ -174,7 +174,7 @@ function toConfig(settings: Settings, memory: MemoryPlan, cwd: string): Config {
     storage: {
       backend: trace.backend,
       local_path: resolve(cwd, trace.local.path),
-      s3: trace.s3,
+      s3: toS3(trace.s3),
       blocklist_poll_ms: trace.blocklist_poll,
       tenant_index: {
         isBuilder: trace.blocklist_poll_tenant_index_builders > 0,
@@ -190,6 +190,10 @@ function toConfig(settings: Settings, memory: MemoryPlan, cwd: string): Config {
     memory,
     actors: toActors(settings, memory),
   }
+}
+
+function toS3({ hedge_requests_at, ...s3 }: Settings['storage']['trace']['s3']) {
+  return { ...s3, hedge_requests_at_ms: hedge_requests_at }
 }
 
 function toDistributor({ distributor }: Settings): Config['distributor'] {

@@ -160,6 +160,16 @@ const storage = section('Where blocks are kept for good.', {
       secret_key: secret('The secret key.'),
       insecure: flag(false, 'HTTP instead of HTTPS for an endpoint without a scheme.'),
       forcepathstyle: flag(false, "The bucket in the path instead of in AWS's host name."),
+      hedge_requests_at: duration(
+        '0',
+        'A read of a query that is not answered by then is asked for once more, and the first answer counts; what 99 of 100 reads take is a good time. 0 = never.',
+      ),
+      hedge_requests_up_to: int(
+        2,
+        0,
+        10,
+        'Requests of such a read in all, the first included; each is sent hedge_requests_at after the one before.',
+      ),
     }),
     block: section({
       version: choice(

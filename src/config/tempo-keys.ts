@@ -46,7 +46,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
     cache_min_compaction_level cache_max_block_age`,
   'storage.trace.block': `bloom_filter_false_positive bloom_filter_shard_size_bytes parquet_row_group_size_bytes`,
   'storage.trace.s3': `tls_cert_path tls_key_path tls_ca_path tls_server_name tls_insecure_skip_verify
-    tls_cipher_suites tls_min_version session_token part_size hedge_requests_at hedge_requests_up_to
+    tls_cipher_suites tls_min_version session_token part_size
     retry_max_attempts retry_backoff_initial retry_backoff_max signature_v2 enable_dual_stack bucket_lookup_type tags
     storage_class metadata native_aws_auth_enabled list_blocks_concurrency sse`,
   backend_scheduler: 'work maintenance_interval backend_flush_interval job_timeout local_work_path',

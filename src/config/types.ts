@@ -57,6 +57,9 @@ export interface Config {
       secret_key: string
       insecure: boolean
       forcepathstyle: boolean
+      /** 0 = never. */
+      hedge_requests_at_ms: number
+      hedge_requests_up_to: number
     }
     blocklist_poll_ms: number
     tenant_index: {

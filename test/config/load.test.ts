@@ -90,7 +90,7 @@ live_store:
   max_block_bytes: 20971520
   flush_check_period: 250ms
 actors: {head_bytes: 64MiB, wal_sync: flushed}
-storage: {trace: {backend: s3, s3: {bucket: b, access_key: 0123, secret_key: "007"}}}
+storage: {trace: {backend: s3, s3: {bucket: b, access_key: 0123, secret_key: "007", hedge_requests_at: 500ms, hedge_requests_up_to: 3}}}
 `)
     expect(config.live_store).toMatchObject({
       wal_path: join(cwd, 'data/wal'),
@@ -100,6 +100,7 @@ storage: {trace: {backend: s3, s3: {bucket: b, access_key: 0123, secret_key: "00
     })
     expect(config.actors).toMatchObject({ head_bytes: 64 * 2 ** 20, wal_sync: 'flushed' })
     expect(config.storage.s3).toMatchObject({ access_key: '0123', secret_key: '007' })
+    expect(config.storage.s3).toMatchObject({ hedge_requests_at_ms: 500, hedge_requests_up_to: 3 })
   })
 
   it('are read as Go reads YAML: digits in groups, and yes and on for true', () => {

@@ -55,6 +55,8 @@ export class Minio {
       secret_key: PASSWORD,
       insecure: true,
       forcepathstyle: false,
+      hedge_requests_at_ms: 0,
+      hedge_requests_up_to: 2,
       ...changes,
     }
   }

@@ -1,10 +1,21 @@
 /** Owns what a backend is: objects by path (`<tenant>/<block-uuid>/<name>`), on a local disk or in S3. */
 
+/** How the asker of one read stays in touch with it. What reads at once, as a disk does, may take no notice of either. */
+export interface ReadWatch {
+  /** Ends the read, which then fails. */
+  readonly signal?: AbortSignal
+  /** Told when the store has begun to answer with the bytes, once or, where the body is read again, more often. */
+  readonly onAnswer?: () => void
+}
+
+/** What is read is never written to: a cache gives the same bytes to others. */
 export interface BackendReader {
+  /** True where ranges that are asked for together are merged into one read below this: who asks need not. */
+  readonly mergesRanges?: boolean
   /** The whole object; throws `ObjectNotFound`, or `ObjectTooLarge` before it takes more memory than `max_bytes`. */
-  get(path: string, max_bytes?: number): Promise<Uint8Array>
+  get(path: string, max_bytes?: number, watch?: ReadWatch): Promise<Uint8Array>
   /** Exactly `length` bytes from `offset`; throws `ObjectNotFound`, or `ObjectTooShort` before it takes memory for bytes that are not there. */
-  getRange(path: string, offset: number, length: number): Promise<Uint8Array>
+  getRange(path: string, offset: number, length: number, watch?: ReadWatch): Promise<Uint8Array>
 }
 
 export interface Listing {

@@ -28,8 +28,10 @@ import {
   ObjectTooShort,
   type Listing,
   type OpenBackend,
+  type ReadWatch,
 } from './backend.js'
 import { isSegment, objectSegments, prefixSegments } from './path.js'
+import { s3Endpoint } from './s3-endpoint.js'
 import { s3Failure, type S3Place } from './s3-errors.js'
 
 /** A file up to this size goes in one request; a larger one in parts of this size. */
@@ -49,6 +51,7 @@ const REQUEST_ATTEMPTS = 5
 const BODY_ATTEMPTS = 3
 const BODY_RETRY_MIN_MS = 50
 const BODY_RETRY_MAX_MS = 1_000
+const GIVEN_UP = 'who asked for it gave it up'
 
 export interface S3Options {
   clock: Clock
@@ -90,12 +93,17 @@ export class S3Backend implements OpenBackend {
     )
   }
 
-  async get(path: string, max_bytes = Infinity): Promise<Uint8Array> {
-    return this.read(path, undefined, max_bytes)
+  async get(path: string, max_bytes = Infinity, watch?: ReadWatch): Promise<Uint8Array> {
+    return this.read(path, undefined, max_bytes, watch)
   }
 
-  async getRange(path: string, offset: number, length: number): Promise<Uint8Array> {
-    if (length > 0) return this.read(path, { offset, length })
+  async getRange(
+    path: string,
+    offset: number,
+    length: number,
+    watch?: ReadWatch,
+  ): Promise<Uint8Array> {
+    if (length > 0) return this.read(path, { offset, length }, Infinity, watch)
     objectSegments(path)
     return new Uint8Array(0) // HTTP has no empty range
   }
@@ -197,23 +205,24 @@ export class S3Backend implements OpenBackend {
   private async read(
     path: string,
     range: { offset: number; length: number } | undefined,
-    max_bytes = Infinity,
+    max_bytes: number,
+    watch: ReadWatch = {},
   ): Promise<Uint8Array> {
     const Key = this.keyOf(path)
     const Range = range && `bytes=${range.offset}-${range.offset + range.length - 1}`
     const input = { Bucket: this.bucket, Key, ...(Range === undefined ? {} : { Range }) }
-    const once = () =>
-      this.send(`cannot read ${path}`, path, async (abortSignal) => {
-        const reply = await this.client.send(new GetObjectCommand(input), { abortSignal })
-        const { ContentLength: size = 0, Body: body } = reply
-        if (size > max_bytes) {
-          // Not read to its end: the connection goes with it.
-          if (body instanceof Readable) body.destroy()
-          throw new ObjectTooLarge(path, size, max_bytes)
-        }
-        return readBody(reply, path, range)
-      })
-    return retry(once, {
+    const read = async (abortSignal: AbortSignal) => {
+      const reply = await this.client.send(new GetObjectCommand(input), { abortSignal })
+      watch.onAnswer?.()
+      const { ContentLength: size = 0, Body: body } = reply
+      if (size > max_bytes) {
+        // Not read to its end: the connection goes with it.
+        if (body instanceof Readable) body.destroy()
+        throw new ObjectTooLarge(path, size, max_bytes)
+      }
+      return readBody(reply, path, range)
+    }
+    return retry(() => this.send(`cannot read ${path}`, path, read, watch.signal), {
       clock: this.options.clock,
       min_delay_ms: BODY_RETRY_MIN_MS,
       max_delay_ms: BODY_RETRY_MAX_MS,
@@ -308,15 +317,19 @@ export class S3Backend implements OpenBackend {
     return this.closed.signal.aborted
   }
 
-  /** Runs a request under the operation's deadline and gives its failure our words. */
+  /** Runs a request under the operation's deadline, until `signal` ends it, and gives its failure our words. */
   private async send<T>(
     what: string,
     path: string,
     request: (signal: AbortSignal) => Promise<T>,
+    signal?: AbortSignal,
   ): Promise<T> {
     if (this.isClosed()) throw new BackendError(`${what}: the backend is closed`, false)
+    if (isAborted(signal)) throw new BackendError(`${what}: ${GIVEN_UP}`, false)
     const deadline = new AbortController()
     const answered = new AbortController()
+    const giveUp = () => deadline.abort()
+    signal?.addEventListener('abort', giveUp)
     this.deadlines.add(deadline)
     const timeout_ms = this.options.operation_timeout_ms ?? OPERATION_TIMEOUT_MS
     void this.options.clock.sleep(timeout_ms, answered.signal).then(() => deadline.abort())
@@ -326,13 +339,18 @@ export class S3Backend implements OpenBackend {
       if (this.isClosed()) {
         throw new BackendError(`${what}: the backend was closed meanwhile`, false, { cause: error })
       }
+      if (isAborted(signal)) throw new BackendError(`${what}: ${GIVEN_UP}`, false, { cause: error })
       throw s3Failure(what, path, this.place, error)
     } finally {
+      signal?.removeEventListener('abort', giveUp)
       answered.abort()
       this.deadlines.delete(deadline)
     }
   }
 }
+
+/** A call, so that the compiler does not carry "not aborted" over an await. */
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
 
 /** The headers were fine and the body was not. */
 class BodyBroken extends BackendError {
@@ -383,24 +401,6 @@ async function readExactly(
     filled += bytesRead
   }
   return into
-}
-
-/**
- * Tempo writes endpoints without a scheme ("minio:9000") and AWS's own by name. The plain AWS name is dropped, so that
- * the SDK takes the region's; a regional one gives the region when none is set.
- */
-export function s3Endpoint(s3: Config['storage']['s3']): {
-  endpoint: string | undefined
-  region: string
-} {
-  const named = /^(?:https?:\/\/)?s3[.-](?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com/
-  const region = s3.region || (named.exec(s3.endpoint)?.[1] ?? 'us-east-1')
-  if (s3.endpoint === '' || /^(?:https?:\/\/)?s3\.amazonaws\.com\/?$/.test(s3.endpoint)) {
-    return { endpoint: undefined, region }
-  }
-  const hasScheme = /^https?:\/\//.test(s3.endpoint)
-  const scheme = s3.insecure ? 'http' : 'https'
-  return { endpoint: hasScheme ? s3.endpoint : `${scheme}://${s3.endpoint}`, region }
 }
 
 function clientConfig(
