@@ -19,6 +19,7 @@ export function toMemory(
     partitions: actors.bus.partitions,
     builders: live_store.complete_block_concurrency,
     buildsParquet: versions.some((version) => version.startsWith('vParquet')),
+    readsRemotely: storage.trace.backend === 's3',
     maxMessage_bytes: (grpc?.max_recv_msg_size_mib ?? DEFAULT_RECV_MIB) * MIB,
     allocator: allocatorOf(env),
     ring_bytes: actors.bus.ring_bytes,

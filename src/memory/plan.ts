@@ -34,8 +34,12 @@ const PARQUET_WHOLE_MIB = 576
 const JOB_MIB = 8
 /** Heaps grow, buffers wait for their collection, and above all the allocator keeps what was freed: what this takes at the least. */
 const RESERVE_LEAST_MIB: Record<Allocator, number> = { keeps: 104, trims: 92, tuned: 40 }
-/** Of the memory of queries, what open blocks may keep for the next query: one part in so many. */
+/** Of the memory of queries, what is kept of blocks for the next query: one part in so many. */
 const OPEN_PART = 4
+/** Of that, the trace filters. */
+const FILTERS_PART = 4
+/** Of what is left of that, ranges that were read, where blocks are not on a disk of this machine. */
+const RANGES_PART = 2
 /** Heap of a worker at rest with room to collect in; it may grow by the whole reserve. */
 const HEAP_AT_REST_MIB = 32
 
@@ -73,6 +77,8 @@ export interface MemoryRequest {
   readonly builders: number
   /** New blocks are parquet; those of single tenants, which may change while we run, are not asked. */
   readonly buildsParquet?: boolean // default false
+  /** Blocks are read over the network; a disk's are in the kernel's cache. */
+  readonly readsRemotely?: boolean // default false
   readonly maxMessage_bytes: number
   readonly allocator: Allocator
   /** Set by hand; 0 = derived. */
@@ -109,6 +115,8 @@ export interface MemoryPlan {
   readonly inflight_bytes: number
   /** What open blocks keep for the next query. */
   readonly openBlocks_bytes: number
+  /** Ranges that were read from the backend; 0 where that is a disk. */
+  readonly ranges_bytes: number
   /** What is kept of the trace ids of all blocks, in a querier. */
   readonly traceFilters_bytes: number
   /** Jobs that a querier runs at once; further ones wait. */
@@ -135,7 +143,8 @@ export function planMemory(request: MemoryRequest): MemoryPlan | MemoryProblem {
   const short_bytes = leastReserve_bytes(request) - sizes.reserve_bytes
   const isRounding = short_bytes <= ROUNDING_BYTES && limit_bytes >= leastLimit_bytes(request)
   if (short_bytes <= 0 || isRounding) {
-    return planOf({ limit_bytes, origin, areHeadsSet: request.head_bytes > 0 }, sizes)
+    const limit = { limit_bytes, origin, areHeadsSet: request.head_bytes > 0 }
+    return planOf(limit, sizes, request.readsRemotely ?? false)
   }
   return misfit(limit_bytes, origin, request)
 }
@@ -268,6 +277,7 @@ function groupSpansFor(limit_bytes: number, buildsParquet: boolean): readonly nu
 function planOf(
   limit: Pick<MemoryPlan, 'limit_bytes' | 'origin' | 'areHeadsSet'>,
   sizes: Sizes,
+  readsRemotely: boolean,
 ): MemoryPlan {
   const { limit_bytes } = limit
   const { parts, reserve_bytes, queries_bytes, builder_bytes, groupSpans, ...rest } = sizes
@@ -276,7 +286,9 @@ function planOf(
   const young_mib = 4
   const write = HEAP_AT_REST_MIB + Math.floor(reserve_bytes / MIB)
   const open_bytes = floorTo(queries_bytes / OPEN_PART, MIB)
-  const filters_bytes = Math.floor(open_bytes / 4)
+  const filters_bytes = Math.floor(open_bytes / FILTERS_PART)
+  const blocks_bytes = open_bytes - filters_bytes
+  const ranges_bytes = readsRemotely ? Math.floor(blocks_bytes / RANGES_PART) : 0
   return {
     ...limit,
     parts,
@@ -286,7 +298,8 @@ function planOf(
     ingress_bytes: rest.ingress_bytes,
     head_bytes: rest.head_bytes,
     inflight_bytes: rest.inflight_bytes,
-    openBlocks_bytes: open_bytes - filters_bytes,
+    openBlocks_bytes: blocks_bytes - ranges_bytes,
+    ranges_bytes,
     traceFilters_bytes: filters_bytes,
     queryJobs: Math.max(1, Math.floor((queries_bytes - open_bytes) / (JOB_MIB * MIB))),
     groupSpans,

@@ -144,6 +144,22 @@ describe('a plan', () => {
     }
   })
 
+  it('takes the room for ranges that were read over a network from open blocks, and nothing for those of a disk', () => {
+    for (const limit_bytes of [512 * MIB, 4 * GIB]) {
+      const [local, remote] = [false, true].map((readsRemotely) =>
+        plan({ limit_bytes, readsRemotely }),
+      )
+      expect(local!.ranges_bytes).toBe(0)
+      expect(remote!.ranges_bytes).toBeGreaterThanOrEqual(4 * MIB)
+      expect(remote!.openBlocks_bytes + remote!.ranges_bytes).toBe(local!.openBlocks_bytes)
+      expect({ ...remote, ranges_bytes: 0, openBlocks_bytes: 0 }).toEqual({
+        ...local,
+        ranges_bytes: 0,
+        openBlocks_bytes: 0,
+      })
+    }
+  })
+
   it('lets one heap grow by the whole reserve, and no further', () => {
     const { heaps, parts } = plan()
     const reserve = parts.find(({ name }) => name === 'reserve')!.bytes / MIB

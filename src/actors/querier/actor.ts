@@ -18,7 +18,9 @@ import { mergeTagNames, mergeTagValues, tagNamesOf, tagValuesOf } from '../../tr
 import { Pressure } from '../../lib/pressure.js'
 import { localBlocksPath } from '../livestore/paths.js'
 import type { FailedSource, Job, JobReply, JobStats, QuerierAsks, SourceRef } from './contract.js'
+import { backendReads } from './backend-reads.js'
 import { JobSlots } from './job-slots.js'
+import { cacheCounters } from './metrics.js'
 import { Sources } from './sources.js'
 import { TraceFilters } from './trace-filters.js'
 import { Unreadable } from './unreadable.js'
@@ -47,11 +49,13 @@ export default class Querier implements Actor {
   readonly #unreadable: Unreadable
   readonly #ruledOut: Counter
   readonly #limits: LimitsSource
+  readonly #meters: Metrics
 
   constructor(ctx: Context<Config>) {
     this.#ctx = ctx
     this.#limits = limitsIn(ctx.shared, ctx.config.overrides)
     const metrics = new Metrics(ctx.shared[`metrics-${ctx.component}`])
+    this.#meters = metrics
     this.#ruledOut = metrics.counter(
       'tempo_actors_querier_ruled_out_blocks_total',
       'Blocks that traces by id did not look into, since their trace filters have not got the id.',
@@ -73,6 +77,7 @@ export default class Querier implements Actor {
     )
     const backend = await openBackend(config.storage, { clock, log })
     this.#backends.push(...local, backend)
+    const { reader, forget } = backendReads(backend, config, this.#meters, clock)
     this.#heads = new HeadReaders(new HeadArena(shared.arena!), READER_SLOT_FIRST + index)
     const catalogs = Array.from(
       { length: partitions },
@@ -82,12 +87,17 @@ export default class Querier implements Actor {
       catalogs,
       heads: this.#heads,
       local,
-      backend,
+      backend: reader,
       clock,
       log,
       max_bytes: config.memory.openBlocks_bytes,
+      counters: cacheCounters(this.#meters, 'blocks'),
+      ...(forget && { onDistrust: forget }),
     })
-    this.#filters = new TraceFilters(config.memory.traceFilters_bytes)
+    this.#filters = new TraceFilters(
+      config.memory.traceFilters_bytes,
+      cacheCounters(this.#meters, 'filters'),
+    )
     const pressure = new Pressure(shared.pressure!)
     this.#slots = new JobSlots({
       max: Math.min(config.querier.max_concurrent_queries, config.memory.queryJobs),

@@ -2,10 +2,11 @@
  * Owns finding a block wherever it is by now: a live head in shared memory, a complete block on local disk, or the
  * backend. A block moves only in that order and keeps its UUID, so a miss at one place is followed by the next.
  */
+import { uncounted, type CacheCounters } from '../../lib/cache-counters.js'
 import { errorText, type Log } from '../../lib/log.js'
 import { Seldom } from '../../lib/seldom.js'
 import type { Clock } from '../../lib/time.js'
-import { ObjectNotFound, type Backend } from '../../storage/backend/backend.js'
+import { ObjectNotFound, type BackendReader } from '../../storage/backend/backend.js'
 import { CorruptBlock, UnsupportedBlock, type BlockMeta } from '../../storage/block/encoding.js'
 import { META_OBJECT, readMeta } from '../../storage/block/meta.js'
 import { openBlock } from '../../storage/block/registry.js'
@@ -42,12 +43,16 @@ export interface SourcesOptions {
   readonly catalogs: readonly Catalog[]
   readonly heads: HeadOpener
   /** Complete blocks on this machine, by partition, and the backend. */
-  readonly local: readonly Backend[]
-  readonly backend: Backend
+  readonly local: readonly BackendReader[]
+  readonly backend: BackendReader
+  /** Told of a block of which something that was read is wrong, or gone: nothing of it may be kept. */
+  readonly onDistrust?: (blockId: string) => void
   readonly clock: Clock
   readonly log: Log
   /** What open blocks may keep; the least recently used is closed past it. */
   readonly max_bytes?: number // default 64 MiB
+  /** Of open blocks. */
+  readonly counters?: CacheCounters
 }
 
 export class Sources {
@@ -58,6 +63,7 @@ export class Sources {
   /** Blocks whose local copy turned out to be damaged while it was read, and how. */
   readonly #damaged = new Map<string, CorruptBlock>()
   readonly #told: Seldom
+  readonly #counters: CacheCounters
   /** Over all open blocks. */
   #counted_bytes = 0
 
@@ -65,6 +71,8 @@ export class Sources {
     this.#options = options
     this.#max_bytes = options.max_bytes ?? 64 * 1024 * 1024
     this.#told = new Seldom(options.clock, TOLD_AGAIN_MS)
+    this.#counters = options.counters ?? uncounted
+    this.#counters.bytes.set(0)
   }
 
   /** What the open blocks keep, about. */
@@ -84,11 +92,13 @@ export class Sources {
     }
     const open = this.#blocks.get(ref.blockId)
     if (open) {
+      this.#counters.hits.inc()
       this.#blocks.delete(ref.blockId)
       this.#blocks.set(ref.blockId, open)
       return this.#lease(ref.blockId, open)
     }
     // A head that was gone a moment ago has become a local block; look at the entry as it is now.
+    this.#counters.misses.inc()
     const now = this.#entryOf(ref.blockId)
     const block: OpenBlock = { source: this.#openBlock(ref, now ?? entry), counted_bytes: 0 }
     this.#keep(ref.blockId, block)
@@ -104,6 +114,7 @@ export class Sources {
   /** A read from an open block failed: it is opened afresh the next time, and from the backend if its local copy is damaged. */
   failed(blockId: string, error: unknown): void {
     this.forget(blockId)
+    this.#distrust(blockId, error)
     if (!(error instanceof CorruptBlock) || this.#entryOf(blockId)?.state !== 'local') return
     if (this.#damaged.size >= DAMAGED_MAX) this.#damaged.clear()
     this.#damaged.set(blockId, error)
@@ -114,6 +125,7 @@ export class Sources {
     const open = this.#blocks.get(blockId)
     this.#blocks.delete(blockId)
     this.#counted_bytes -= open?.counted_bytes ?? 0
+    this.#counters.bytes.set(this.#counted_bytes)
     void open?.source.then((source) => source.close()).catch(() => undefined)
   }
 
@@ -164,12 +176,18 @@ export class Sources {
 
   #keep(blockId: string, block: OpenBlock): void {
     this.#blocks.set(blockId, block)
-    block.source.catch(() => {
+    block.source.catch((error: unknown) => {
       if (this.#blocks.get(blockId) === block) this.#blocks.delete(blockId)
+      this.#distrust(blockId, error)
     })
     if (this.#blocks.size <= OPEN_BLOCKS_MAX) return
     const [oldest] = this.#blocks.keys()
-    if (oldest !== undefined) this.forget(oldest)
+    if (oldest !== undefined) this.#evict(oldest)
+  }
+
+  #distrust(blockId: string, error: unknown): void {
+    const isDoubtful = error instanceof CorruptBlock || error instanceof ObjectNotFound
+    if (isDoubtful) this.#options.onDistrust?.(blockId)
   }
 
   async #lease(blockId: string, block: OpenBlock): Promise<Lease> {
@@ -191,19 +209,25 @@ export class Sources {
     const bytes = source.retained_bytes?.() ?? 0
     this.#counted_bytes += bytes - block.counted_bytes
     block.counted_bytes = bytes
+    this.#counters.bytes.set(this.#counted_bytes)
   }
 
   /** A block that others still read only loses what it remembers. */
   #trim(): void {
     for (const blockId of this.#blocks.keys()) {
       if (this.#counted_bytes <= this.#max_bytes) break
-      this.forget(blockId)
+      this.#evict(blockId)
     }
+  }
+
+  #evict(blockId: string): void {
+    this.#counters.evictions.inc()
+    this.forget(blockId)
   }
 }
 
 async function openFrom(
-  backend: Backend,
+  backend: BackendReader,
   ref: SourceRef,
   meta: BlockMeta | undefined,
 ): Promise<ColumnSource> {

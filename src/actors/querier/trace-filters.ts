@@ -1,4 +1,5 @@
 /** Owns the trace filters of blocks, kept by bytes, so that a trace by id opens the blocks that may have it and no others. */
+import { uncounted, type CacheCounters } from '../../lib/cache-counters.js'
 import type { TraceFilter } from '../../otlp/columns.js'
 
 export class TraceFilters {
@@ -6,7 +7,12 @@ export class TraceFilters {
   readonly #filters = new Map<string, TraceFilter>()
   #retained_bytes = 0
 
-  constructor(readonly max_bytes: number) {}
+  constructor(
+    readonly max_bytes: number,
+    readonly counters: CacheCounters = uncounted,
+  ) {
+    counters.bytes.set(0)
+  }
 
   get retained_bytes(): number {
     return this.#retained_bytes
@@ -20,12 +26,15 @@ export class TraceFilters {
   rulesOut(blockId: string, traceId: Uint8Array): boolean {
     const filter = this.#filters.get(blockId)
     if (!filter) return false
+    this.counters.hits.inc()
     this.#filters.delete(blockId)
     this.#filters.set(blockId, filter)
     return !filter.mayHave(traceId)
   }
 
+  /** Takes a filter that had to be read. */
   keep(blockId: string, filter: TraceFilter): void {
+    this.counters.misses.inc()
     if (this.#filters.has(blockId) || filter.retained_bytes > this.max_bytes) return
     this.#filters.set(blockId, filter)
     this.#retained_bytes += filter.retained_bytes
@@ -33,6 +42,8 @@ export class TraceFilters {
       if (this.#retained_bytes <= this.max_bytes) break
       this.#filters.delete(oldest)
       this.#retained_bytes -= retained_bytes
+      this.counters.evictions.inc()
     }
+    this.counters.bytes.set(this.#retained_bytes)
   }
 }

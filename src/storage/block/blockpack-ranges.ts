@@ -1,72 +1,25 @@
-/** Owns reading ranges of one object: ranges asked for in one turn of the event loop that lie near each other are one read. */
+/** Owns reading ranges of one block's data object: they are merged where that is not done below, and what is not there is `CorruptBlock`. */
 import { ObjectTooShort } from '../backend/backend.js'
 import type { BackendReader } from '../backend/backend.js'
+import { MergedReads } from '../backend/merged-reads.js'
 import { CorruptBlock } from './encoding.js'
 
-/** Bytes read for nothing between two ranges, cheaper than a second request. */
-const MAX_GAP_BYTES = 128 * 1024
-/** A merged read's bound; a longer single range is read alone. */
-const MAX_MERGED_BYTES = 16 * 2 ** 20
-
-interface Wanted {
-  readonly offset: number
-  readonly length: number
-  readonly resolve: (bytes: Uint8Array) => void
-  readonly reject: (error: unknown) => void
-}
-
 export class RangeReader {
-  #queue: Wanted[] = []
+  readonly #merged: MergedReads | undefined
   read_bytes = 0
-  reads = 0
   constructor(
     readonly backend: BackendReader,
     readonly path: string,
     readonly blockId: string,
     readonly size: number,
-  ) {}
+  ) {
+    if (!backend.mergesRanges) this.#merged = new MergedReads((at, length) => this.#get(at, length))
+  }
 
   /** Exactly these bytes of the object; throws `CorruptBlock` when it ends before. */
   read(offset: number, length: number): Promise<Uint8Array> {
     if (length === 0) return Promise.resolve(new Uint8Array(0))
-    return new Promise((resolve, reject) => {
-      if (this.#queue.push({ offset, length, resolve, reject }) === 1) {
-        setImmediate(() => this.#flush())
-      }
-    })
-  }
-
-  #flush(): void {
-    const queue = this.#queue.sort((a, b) => a.offset - b.offset)
-    this.#queue = []
-    let run: Wanted[] = []
-    let end = 0
-    for (const wanted of queue) {
-      const joins =
-        run.length > 0 &&
-        wanted.offset - end <= MAX_GAP_BYTES &&
-        wanted.offset + wanted.length - run[0]!.offset <= MAX_MERGED_BYTES
-      if (!joins) {
-        if (run.length > 0) void this.#readRun(run, end)
-        run = []
-        end = 0
-      }
-      run.push(wanted)
-      end = Math.max(end, wanted.offset + wanted.length)
-    }
-    if (run.length > 0) void this.#readRun(run, end)
-  }
-
-  async #readRun(run: readonly Wanted[], end: number): Promise<void> {
-    const start = run[0]!.offset
-    try {
-      const bytes = await this.#get(start, end - start)
-      for (const { offset, length, resolve } of run) {
-        resolve(bytes.subarray(offset - start, offset - start + length))
-      }
-    } catch (error) {
-      for (const { reject } of run) reject(error)
-    }
+    return this.#merged ? this.#merged.read(offset, length) : this.#get(offset, length)
   }
 
   async #get(offset: number, length: number): Promise<Uint8Array> {
@@ -76,7 +29,6 @@ export class RangeReader {
       const bytes = await this.backend.getRange(this.path, offset, length)
       if (bytes.length !== length) throw corrupt(`${bytes.length} bytes of ${length} came`)
       this.read_bytes += length
-      this.reads++
       return bytes
     } catch (error) {
       // A range that the object has not got is a fault of the block, not of the store; a refused key is none of the block's.

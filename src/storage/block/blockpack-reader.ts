@@ -1,4 +1,5 @@
 /** Owns opening a block: its trailer, table, index and dictionary; groups are read when asked for. */
+import { ownBytes } from '../../lib/own-bytes.js'
 import type { ColumnSource, RowGroup, TraceFilter } from '../../otlp/columns.js'
 import type { BackendReader } from '../backend/backend.js'
 import { crc32 } from './codec/crc32.js'
@@ -64,12 +65,13 @@ export async function openBlockpack(meta: BlockMeta, backend: BackendReader): Pr
     if (!section) throw new CorruptBlock(blockId, 'table', size - footerLength, `section ${id} (${name}) is missing`)
     const { offset, length } = section
     const stored = offset >= tailAt ? tail.subarray(offset - tailAt, offset - tailAt + length) : await ranges.read(offset, length)
-    return openSection(stored, section, blockId, name)
+    // What is kept must not keep the tail with it.
+    return ownBytes(openSection(stored, section, blockId, name))
   }
   const [index, strings] = await Promise.all([load(SECTION.groups, 'index'), load(SECTION.dictionary, 'dictionary')])
   const groups = guarded(blockId, 'index', sections.get(SECTION.groups)!.offset, () => decodeIndex(index, size - footerLength))
   const filters = sections.get(SECTION.traceFilters)
-  const source = new BlockpackSource({ meta, ranges, totals, groups, strings: strings.slice(), filters })
+  const source = new BlockpackSource({ meta, ranges, totals, groups, strings, filters })
   source.check(sections.get(SECTION.groups)!)
   return source
 } // prettier-ignore

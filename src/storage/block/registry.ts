@@ -1,12 +1,18 @@
 /** Owns the list of block encodings by their version. */
 import { blockpack } from './blockpack.js'
 import { vparquetEncodings } from '../vparquet/encoding.js'
+import { isBloomName } from '../vparquet/bloom-hash.js'
+import { INDEX_OBJECT } from '../vparquet/objects.js'
 import type { ColumnSource } from '../../otlp/columns.js'
 import type { BackendReader } from '../backend/backend.js'
 import { UnsupportedBlock, type BlockEncoding, type BlockMeta } from './encoding.js'
 
 const ENCODINGS: ReadonlyMap<string, BlockEncoding> = new Map(
   [blockpack, ...vparquetEncodings].map((encoding) => [encoding.version, encoding]),
+)
+
+const BLOCK_OBJECTS: ReadonlySet<string> = new Set(
+  [...ENCODINGS.values()].map(({ dataObject }) => dataObject).concat(INDEX_OBJECT),
 )
 
 /** A setting names an encoding that this build has not got. */
@@ -51,6 +57,16 @@ export function encodingOf(version: string): BlockEncoding {
 /** The newest encoding of a name without its number, as `storage.trace.block.version` may give it. */
 export function encodingNamed(name: string): BlockEncoding {
   return encodingOf(name === 'blockpack' ? blockpack.version : name)
+}
+
+/**
+ * Whether an object of this path is one that a block is made of and opened from: such a one never changes, since a block that is
+ * rewritten gets a new id. meta.json, marks and lists of blocks do.
+ */
+export function isBlockData(path: string): boolean {
+  const [, blockId, name = '', ...deeper] = path.split('/')
+  if (!blockId || deeper.length > 0) return false
+  return BLOCK_OBJECTS.has(name) || isBloomName(name)
 }
 
 export const knownEncodings = (): string[] => [...ENCODINGS.keys()]

@@ -94,7 +94,7 @@ export function decodeFilters(input: ByteReader, firstIds: Uint8Array): TraceFil
   for (let left = firstIds.length / ID_BYTES; left > 0; left--) {
     const blocks = input.varint(Math.floor(input.remaining / BLOCK_BYTES))
     if (blocks === 0) input.fail('a trace filter of no blocks')
-    filters.push(input.bytes(blocks * BLOCK_BYTES).slice())
+    filters.push(new Uint8Array(input.bytes(blocks * BLOCK_BYTES)))
   }
   input.end()
   return new GroupFilters(firstIds, filters)

@@ -10,6 +10,7 @@ const C2 = 0x4cf5ad432745937fn
 const ONE = Uint8Array.of(1)
 
 export const bloomName = (shard: number): string => `bloom-${shard}`
+export const isBloomName = (name: string): boolean => /^bloom-\d+$/.test(name)
 
 /** FNV-1 (not 1a) of the id. */
 export function shardOf(id: Uint8Array, shards: number): number {

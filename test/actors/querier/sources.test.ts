@@ -25,6 +25,9 @@ function made(max_bytes?: number) {
   const local = new MemoryBackend()
   const backend = new MemoryBackend()
   const heads = new HeadReaders(arena, 0)
+  const distrusted: string[] = []
+  const counts = { hits: 0, misses: 0, evictions: 0, bytes: -1 }
+  const tally = (name: 'hits' | 'misses' | 'evictions') => ({ inc: () => (counts[name] += 1) })
   const sources = new Sources({
     catalogs: [catalog],
     heads,
@@ -32,6 +35,13 @@ function made(max_bytes?: number) {
     backend,
     clock: new FakeClock(),
     log: silentLog,
+    onDistrust: (id) => distrusted.push(id),
+    counters: {
+      hits: tally('hits'),
+      misses: tally('misses'),
+      evictions: tally('evictions'),
+      bytes: { set: (value) => (counts.bytes = value) },
+    },
     ...(max_bytes !== undefined && { max_bytes }),
   })
   const head = (n: number) => {
@@ -59,7 +69,7 @@ function made(max_bytes?: number) {
     await lease.release()
     return spans
   }
-  return { arena, catalog, local, backend, sources, head, build, count }
+  return { arena, catalog, local, backend, sources, head, build, count, distrusted, counts }
 }
 
 describe('a source that was listed', () => {
@@ -191,6 +201,40 @@ describe('a source that was listed', () => {
   })
 })
 
+describe('what was read of a block', () => {
+  it('is distrusted when it turns out to be damaged, at the opening and later, or is gone', async () => {
+    const { backend, head, build, sources, count, distrusted } = made()
+    const { writer } = head(1)
+    const meta = await build(backend, 2, writer.headerChunk)
+    const path = `a/${blockId(2)}/data.blockpack`
+    const whole = backend.objects.get(path)!
+    backend.objects.set(path, whole.slice().fill(0xff, -24))
+    await expect(count(2, meta)).rejects.toMatchObject({ code: 'CORRUPT_BLOCK' })
+    expect(distrusted).toEqual([blockId(2)])
+    backend.objects.set(path, whole.slice().fill(0xff, 8, 64))
+    const fault: unknown = await count(2, meta).catch((error: unknown) => error)
+    expect(fault).toMatchObject({ code: 'CORRUPT_BLOCK' })
+    sources.failed(blockId(2), fault)
+    expect(distrusted).toHaveLength(2)
+    backend.objects.clear()
+    await expect(count(2, meta)).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
+    expect(distrusted).toHaveLength(3)
+  })
+
+  it('is trusted when the backend cannot be reached: what is kept is all there is then', async () => {
+    const { backend, head, build, sources, count, distrusted } = made()
+    const { writer } = head(1)
+    const meta = await build(backend, 2, writer.headerChunk)
+    const down = new BackendError('503', true)
+    backend.fault = () => {
+      throw down
+    }
+    await expect(count(2, meta)).rejects.toBe(down)
+    sources.failed(blockId(2), down)
+    expect(distrusted).toEqual([])
+  })
+})
+
 describe('open blocks', () => {
   it('are opened once for many queries, and no more are kept than may be', async () => {
     const { backend, head, build, sources, count } = made()
@@ -215,7 +259,7 @@ describe('open blocks', () => {
   })
 
   it('keep no more than they may: past it the least recently used is closed', async () => {
-    const { backend, head, build, sources, count } = made(1)
+    const { backend, head, build, sources, count, counts } = made(1)
     const { writer } = head(1)
     const meta = await build(backend, 2, writer.headerChunk)
     const lease = await sources.open({ blockId: blockId(2), tenant: 'a', meta })
@@ -224,7 +268,10 @@ describe('open blocks', () => {
     expect(sources.retained_bytes).toBe(0)
     const again = await sources.open({ blockId: blockId(2), tenant: 'a', meta })
     expect(again!.source).not.toBe(lease!.source)
+    expect(counts).toMatchObject({ hits: 0, misses: 2, evictions: 1 })
+    expect(counts.bytes).toBe(sources.retained_bytes)
     expect(await count(2, meta)).toBe(3)
+    expect(counts).toMatchObject({ hits: 1, misses: 2, evictions: 2, bytes: 0 })
     await sources.close()
   })
 })

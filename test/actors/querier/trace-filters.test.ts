@@ -32,6 +32,24 @@ test('a filter larger than all may be is not kept, and takes no other away', () 
   expect([filters.has('a'), filters.has('b')]).toEqual([true, false])
 })
 
+test('a filter is a miss once and then hits, whatever it says', () => {
+  const counts = { hits: 0, misses: 0, evictions: 0, bytes: -1 }
+  const tally = (name: 'hits' | 'misses' | 'evictions') => ({ inc: () => (counts[name] += 1) })
+  const filters = new TraceFilters(100, {
+    hits: tally('hits'),
+    misses: tally('misses'),
+    evictions: tally('evictions'),
+    bytes: { set: (value) => (counts.bytes = value) },
+  })
+  filters.rulesOut('a', ID)
+  expect(counts).toEqual({ hits: 0, misses: 0, evictions: 0, bytes: 0 })
+  filters.keep('a', filter(60, true))
+  filters.rulesOut('a', ID)
+  filters.keep('b', filter(60, false))
+  filters.rulesOut('b', ID)
+  expect(counts).toEqual({ hits: 2, misses: 2, evictions: 1, bytes: 60 })
+})
+
 test('a filter that is kept twice counts once', () => {
   const filters = new TraceFilters(100)
   filters.keep('a', filter(40, false))
