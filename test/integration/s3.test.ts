@@ -7,12 +7,16 @@ import { silentLog } from '../../src/lib/log.js'
 import { retry } from '../../src/lib/retry.js'
 import { systemClock } from '../../src/lib/time.js'
 import { BackendError, ObjectNotFound } from '../../src/storage/backend/backend.js'
+import { hedged } from '../../src/storage/backend/hedged.js'
+import { ReadCache } from '../../src/storage/backend/read-cache.js'
 import { S3Backend, type S3Options } from '../../src/storage/backend/s3.js'
+import { isBlockData } from '../../src/storage/block/registry.js'
 import { describeBackendContract } from '../support/backend-contract.js'
 import { Minio } from '../support/minio.js'
 import { freePort } from '../../src/bench/free-port.js'
 import { peerPath, peerTitle } from '../support/peers.js'
 import { Random } from '../support/random.js'
+import { readingThrough } from '../support/reading-through.js'
 
 const BLOCK = '6f2b8f1e-0000-4000-8000-000000000001'
 const MIB = 1 << 20
@@ -39,6 +43,13 @@ describe.skipIf(!peerPath('minio'))(peerTitle('s3 against MinIO', 'minio'), () =
   describeBackendContract('s3 under a prefix', () =>
     Promise.resolve(open('shared', { prefix: '/one/two/' })),
   )
+
+  describeBackendContract('s3 as queriers read it', () => {
+    const backend = open('contract', { prefix: 'reads' })
+    const reader = hedged(backend, { clock: systemClock, after_ms: 2, upTo: 3 })
+    const cache = new ReadCache(reader, { max_bytes: MIB, isImmutable: isBlockData })
+    return Promise.resolve(readingThrough(backend, cache))
+  })
 
   it('keeps to its prefix: neighbours in the bucket do not see each other', async () => {
     const one = open('data', { prefix: 'one' })

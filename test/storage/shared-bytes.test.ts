@@ -128,3 +128,28 @@ it.each(BLOCKS)('%s reads the same out of a cache, and asks for nothing more', a
   expect(backend.calls).toHaveLength(calls)
   expect([first, second]).toEqual([uncached, uncached])
 })
+
+it.each(BLOCKS)(
+  'what is kept of an open %s is a copy: no read is held for a part of it',
+  async (_, make) => {
+    const { meta, backend } = await make()
+    const given: Buffer[] = []
+    const give = (bytes: Uint8Array) => given[given.push(Buffer.from(bytes)) - 1]!
+    const reader: BackendReader = {
+      get: async (path) => give(await backend.get(path)),
+      getRange: async (path, offset, length) => give(await backend.getRange(path, offset, length)),
+    }
+    const scribble = () => {
+      for (const bytes of given.splice(0)) bytes.fill(0xa5)
+    }
+    const source = await openBlock(meta, reader)
+    const filter = await source.traceFilter?.()
+    scribble()
+    const { bytes } = (await (await source.group(0)).field('trace.id'))!
+    for (let at = 0; at < bytes.length; at += 16) {
+      expect(filter?.mayHave(bytes.subarray(at, at + 16)) ?? true).toBe(true)
+    }
+    scribble()
+    expect(await readAll(source)).toBe(await readAll(await openBlock(meta, backend)))
+  },
+)

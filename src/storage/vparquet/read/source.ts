@@ -25,8 +25,9 @@ const TAIL_BYTES = 64 * 1024
 /** Shards of blooms kept, the last used: a shard of Tempo's is 100 KiB. */
 const KEPT_BLOOMS = 2
 const MAX_BLOOM_SHARDS = 65_536
-/** Bytes of heap for each byte of a footer that is parsed, about. */
+/** Of heap: what is kept of a row group, and a column's place in the schema. */
 const SUMMARY_BYTES = 256
+const LEAF_BYTES = 640
 
 /** What is kept of a row group; its columns are parsed when it is asked for. */
 interface Summary {
@@ -156,7 +157,8 @@ export class VparquetSource implements ColumnSource {
 
   retained_bytes(): number {
     const { footer, summaries } = this.#opened
-    return 2 * footer.length_bytes + summaries.length * SUMMARY_BYTES + this.#bloom_bytes
+    const parsed_bytes = summaries.length * SUMMARY_BYTES + footer.leaves.length * LEAF_BYTES
+    return footer.length_bytes + parsed_bytes + this.#bloom_bytes
   }
 
   close(): Promise<void> {
