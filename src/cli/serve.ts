@@ -17,6 +17,7 @@ import { Pressure } from '../lib/pressure.js'
 import { systemClock } from '../lib/time.js'
 import { LimitsPage } from '../limits/page.js'
 import { OverridesReloader } from '../limits/reloader.js'
+import { allocatorOf } from '../memory/allocator.js'
 import { openTrim } from '../memory/trim.js'
 import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
@@ -157,7 +158,7 @@ async function supervise(
     metrics: new Metrics(memory[PROCESS_METRICS]),
     clock: systemClock,
     log,
-    trim: openTrim(),
+    trim: allocatorOf(process.env) === 'trims' ? openTrim() : undefined,
   })
   void watch.run()
   const stop = onSignals(supervisor, log)

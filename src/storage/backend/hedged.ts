@@ -103,9 +103,9 @@ class Race {
     this.#underWay.add(own)
     if (this.#watch.signal?.aborted) this.#giveUp()
     try {
-      const onAnswer = () => this.#decide(own)
+      const onAnswer = () => this.#answered(own)
       const bytes = await this.#request({ signal: own.signal, onAnswer })
-      this.#decide(own)
+      this.#answered(own)
       this.#resolve(bytes)
     } catch (error) {
       this.#underWay.delete(own)
@@ -126,6 +126,11 @@ class Race {
     this.#decisive = own
     this.#closing.abort()
     for (const other of this.#underWay) if (other !== own) other.abort()
+  }
+
+  #answered(own: AbortController): void {
+    if (this.#decisive) return
+    this.#decide(own)
     this.#watch.onAnswer?.()
   }
 

@@ -180,6 +180,21 @@ describe('a hedged read', () => {
     expect([store.asked.length, clock.sleeping]).toEqual([3, 0])
   })
 
+  it('tells of the answer once, and of a failure not as if it were one', async () => {
+    const { clock, store, reader } = made()
+    let answers = 0
+    const onAnswer = () => answers++
+    const failed = outcome(reader.get('t/b/data', undefined, { onAnswer }))
+    store.asked[0]!.fail(slowDown())
+    await clock.settle()
+    expect([failed.error instanceof BackendError, answers]).toEqual([true, 0])
+    void reader.get('t/b/data', undefined, { onAnswer })
+    store.asked[1]!.watch.onAnswer!()
+    store.asked[1]!.answer(ONE)
+    await clock.settle()
+    expect(answers).toBe(1)
+  })
+
   it('believes a refusal that no second try would change', async () => {
     const { clock, store, reader } = made()
     const seen = outcome(reader.get('t/b/data'))
