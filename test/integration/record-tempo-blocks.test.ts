@@ -39,11 +39,12 @@ describe.skipIf(!peerPath('tempo'))(title, () => {
   ])(
     'of %s',
     async (version, name) => {
-      tempo = await Tempo.prepare({ version, maxBlockDuration_s: 20 })
+      const golden = tempoBlock(name)
+      const isWithoutDedicated = golden.meta.dedicatedColumns === undefined
+      tempo = await Tempo.prepare({ version, maxBlockDuration_s: 20, isWithoutDedicated })
       await tempo.run()
       for (const request of edgeRequests()) await tempo.push(request)
       const folder = join(tempo.blocks, TENANT)
-      const golden = tempoBlock(name)
       const made = () => wholeBlocks(folder)
       await eventually('its block is there', BLOCK_MS, () => Promise.resolve(made().length > 0))
       const [blockId] = made()

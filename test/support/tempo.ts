@@ -18,6 +18,8 @@ export interface TempoOptions {
   readonly s3?: { bucket: string; endpoint: string; access_key: string; secret_key: string }
   /** The encoding of the blocks that it makes of what it is sent. */
   readonly version?: string // default Tempo's
+  /** No columns of their own for single attributes. */
+  readonly isWithoutDedicated?: boolean // default false, then Tempo's own
   /** A block is closed after this. */
   readonly maxBlockDuration_s?: number // default 3
   /** Merges blocks, as soon as it has two. */
@@ -139,11 +141,12 @@ export class Tempo {
     const place = s3
       ? `backend: s3, s3: ${JSON.stringify({ ...s3, insecure: true, forcepathstyle: true })}`
       : `backend: local, local: { path: ${at('blocks')} }`
-    const block = version === undefined ? '' : `block: { version: ${version} }, `
+    const dedicated = this.options.isWithoutDedicated ? ', parquet_dedicated_columns: []' : ''
+    const block = version === undefined ? '' : `block: { version: ${version}${dedicated} }, `
     return `target: all
 server: { http_listen_address: 127.0.0.1, http_listen_port: ${this.port}, grpc_listen_address: 127.0.0.1, grpc_listen_port: ${grpc}, log_level: warn }
 memberlist: { bind_addr: [127.0.0.1], bind_port: ${gossip}, advertise_addr: 127.0.0.1 }
-distributor: { receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:${this.otlp}" } } } } }
+distributor: { max_attribute_bytes: 1048576, receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:${this.otlp}" } } } } }
 live_store: { wal: { path: ${at('live')} }, shutdown_marker_dir: ${at('marker')}, ring: { instance_addr: 127.0.0.1, instance_interface_names: [lo] }, flush_check_period: 1s, max_trace_idle: 1s, max_trace_live: 2s, max_block_duration: ${maxBlockDuration_s}s }
 block_builder: { wal: { path: ${at('builder')} } }
 backend_scheduler: { local_work_path: ${at('work')}, maintenance_interval: 2s, provider: { compaction: { measure_interval: 1s, min_cycle_interval: 1s } } }
