@@ -199,10 +199,9 @@ interface Sizes {
 /** Row groups are as large as fits beside what was set by hand. */
 function sizesFor(limit_bytes: number, request: MemoryRequest): Sizes {
   const choices = groupSpansFor(limit_bytes, request.buildsParquet ?? false)
-  const [largest, ...smaller] = choices.map((spans) => sizesWith(spans, limit_bytes, request))
+  const sizes = choices.map((spans) => sizesWith(spans, limit_bytes, request))
   const least_bytes = leastReserve_bytes(request)
-  const fits = (sizes: Sizes) => sizes.reserve_bytes >= least_bytes
-  return fits(largest!) ? largest! : (smaller.find(fits) ?? smaller.at(-1) ?? largest!)
+  return sizes.find(({ reserve_bytes }) => reserve_bytes >= least_bytes) ?? sizes.at(-1)!
 }
 
 function sizesWith(groupSpans: number, limit_bytes: number, request: MemoryRequest): Sizes {
@@ -331,7 +330,7 @@ function misfit(limit_bytes: number, origin: string, request: MemoryRequest): Me
 }
 
 function tunedHint(request: MemoryRequest): string {
-  if (request.allocator !== 'keeps') return ''
+  if (request.allocator === 'tuned') return ''
   const least_bytes = leastLimit_bytes({ ...request, allocator: 'tuned' })
   return ` (${inMib(least_bytes)} with ${TUNED} in the environment)`
 }

@@ -72,6 +72,13 @@ describe('the default', () => {
     expect(made.origin).toBe("the least that is needed, of the machine's 1 GiB")
   })
 
+  it('tells of an environment that takes less, unless it is that already', () => {
+    for (const allocator of ['keeps', 'trims'] as const) {
+      expect(problem({ ...container(256), allocator }).text).toContain('MALLOC_ARENA_MAX=4')
+    }
+    expect(problem({ ...container(256), allocator: 'tuned' }).text).not.toContain('MALLOC')
+  })
+
   it('says in a sentence what a container that is too small lacks', () => {
     const { path, text } = problem(container(256))
     expect(path).toBe('memory.limit')
