@@ -17,8 +17,7 @@ import { Pressure } from '../lib/pressure.js'
 import { systemClock } from '../lib/time.js'
 import { LimitsPage } from '../limits/page.js'
 import { OverridesReloader } from '../limits/reloader.js'
-import { allocatorOf } from '../memory/allocator.js'
-import { openTrim } from '../memory/trim.js'
+import { trimOf } from '../memory/allocator.js'
 import { MemoryWatch } from '../memory/watch.js'
 import { HeadArena } from '../storage/head/arena.js'
 import { readAppliedOffsets } from '../storage/wal/applied.js'
@@ -158,7 +157,7 @@ async function supervise(
     metrics: new Metrics(memory[PROCESS_METRICS]),
     clock: systemClock,
     log,
-    trim: allocatorOf(process.env) === 'trims' ? openTrim() : undefined,
+    trim: trimOf(process.env),
   })
   void watch.run()
   const stop = onSignals(supervisor, log)

@@ -9,8 +9,15 @@ export type Trim = () => void
 
 const GLIBC = 'libc.so.6'
 
+let opened: { readonly trim: Trim | undefined } | undefined
+
 /** Undefined where there is nothing to call: another allocator, another system, or its package is not installed (it is optional). */
 export function openTrim(): Trim | undefined {
+  opened ??= { trim: open() }
+  return opened.trim
+}
+
+function open(): Trim | undefined {
   if (process.platform !== 'linux') return undefined
   try {
     const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')

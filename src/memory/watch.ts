@@ -13,8 +13,8 @@ import { residentMemory, type ResidentMemory } from './resident.js'
 import type { Trim } from './trim.js'
 
 const INTERVAL_MS = 1000
-/** Near the limit, it is looked at more often. */
-const INTERVAL_NEAR_MS = 250
+/** While most of the memory is used, which it is at every level but `none`, it is looked at more often. */
+const INTERVAL_HIGH_MS = 250
 /** What was in flight is done after this, and every thread has collected its garbage. */
 const CLOSED_MS = 2000
 /** Above this share of the limit nothing is refused yet, but queriers do one job at a time, and threads collect their garbage so often. */
@@ -108,10 +108,7 @@ export class MemoryWatch {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       this.look()
-      await clock.sleep(
-        pressure.isHigh || pressure.level !== 'none' ? INTERVAL_NEAR_MS : INTERVAL_MS,
-        signal,
-      )
+      await clock.sleep(pressure.isHigh ? INTERVAL_HIGH_MS : INTERVAL_MS, signal)
     }
   }
 

@@ -6,6 +6,7 @@
  * over a hash of its own: ids are 16 bytes, and xxHash64 of them would be dear without 64-bit integers.
  */
 import { compareBytes } from '../../lib/bytes.js'
+import { ownBytes } from '../../lib/own-bytes.js'
 import type { TraceFilter } from '../../otlp/columns.js'
 import type { ByteReader, ByteWriter } from './codec/bytes.js'
 
@@ -94,7 +95,7 @@ export function decodeFilters(input: ByteReader, firstIds: Uint8Array): TraceFil
   for (let left = firstIds.length / ID_BYTES; left > 0; left--) {
     const blocks = input.varint(Math.floor(input.remaining / BLOCK_BYTES))
     if (blocks === 0) input.fail('a trace filter of no blocks')
-    filters.push(new Uint8Array(input.bytes(blocks * BLOCK_BYTES)))
+    filters.push(ownBytes(input.bytes(blocks * BLOCK_BYTES)))
   }
   input.end()
   return new GroupFilters(firstIds, filters)
